@@ -1,0 +1,1 @@
+"""The command line: puts the commands together, contains no logic."""

@@ -1,0 +1,200 @@
+"""What the operator wants done: thresholds, allow and deny lists, and what a failed scan means.
+
+Precedence, first match wins:
+
+1. a released message passes (its signature was checked at the edge);
+2. list entries of the recipient, then of the recipient's domain, then global ones; within one scope an
+   address or phone number beats a domain (the longest first), a domain beats an IP address or network (the
+   narrowest first); where an allow and a deny entry are equally narrow, allow wins: lost mail costs more than
+   seen spam;
+3. a reported near-duplicate (``fuzzy``);
+4. a failed scan: ``unscannable`` and ``scan_down`` say what happens;
+5. the thresholds, the most severe action first.
+
+Entries are matched against the envelope sender, the visible author (From) and the client's IP address. An entry
+is as trustworthy as what it matches: senders can be forged, so prefer networks, or let the mail server in front
+refuse forgeries first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from filterd.core.envelope import Envelope, Recipient, domain_of
+from filterd.core.verdict import Action, Decision, Reason, Scan, ScanFailure
+
+Threshold = str | float
+"""Name of an operating point of the bundle, or a probability in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderList:
+    """Allow or deny entries of one scope: ``a@b``, ``b``, ``192.0.2.0/24``, ``+15551234567``.
+
+    A domain entry covers its subdomains.
+    """
+
+    senders: frozenset[str] = frozenset()
+    """Addresses, domains and phone numbers, lower case."""
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+
+    @classmethod
+    def of(cls, entries: tuple[str, ...]) -> SenderList:
+        """The list that ``entries`` describe. A leading ``@`` of a domain is optional.
+
+        Raises ValueError with the entry for one that is neither address, domain, number nor network.
+        """
+        senders: set[str] = set()
+        networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        for entry in entries:
+            text = entry.strip().lower()
+            try:
+                networks.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                name = text.removeprefix("@").rstrip(".")
+                if not name or any(c.isspace() for c in name):
+                    raise ValueError(f"{entry!r} is not an address, domain, phone number or network") from None
+                senders.add(name)
+        return cls(senders=frozenset(senders), networks=tuple(sorted(networks, key=lambda n: -n.prefixlen)))
+
+    def match(self, senders: tuple[str, ...], peer: str) -> tuple[int, str]:
+        """How narrowly an entry matches, 0 for none, and that entry. Higher is narrower."""
+        best, name = 0, ""
+        for sender in senders:
+            for rank, candidate in _names(sender):
+                if rank > best and candidate in self.senders:
+                    best, name = rank, candidate
+        if best or not self.networks or not peer:
+            return best, name
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return 0, ""
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        for network in self.networks:
+            if address.version == network.version and address in network:
+                return 1 + network.prefixlen, str(network)
+        return 0, ""
+
+
+_DOMAIN_RANK = 1_000
+_ADDRESS_RANK = 10_000
+
+
+def _names(sender: str) -> list[tuple[int, str]]:
+    """What may stand in a list for ``sender``, narrowest first, with its rank."""
+    sender = sender.lower()
+    if not sender:
+        return []
+    names = [(_ADDRESS_RANK, sender)]
+    labels = domain_of(sender).split(".")
+    names += [(_DOMAIN_RANK + len(labels) - i, ".".join(labels[i:])) for i in range(len(labels)) if labels[i]]
+    return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What applies to one recipient. ``None`` means the action is never taken."""
+
+    tag_at: Threshold | None = "normal"
+    quarantine_at: Threshold | None = "lenient"
+    reject_at: Threshold | None = None
+    subject_tag: str = ""
+    unscannable: Action = Action.QUARANTINE
+    is_enabled: bool = True
+    """False passes everything that no list entry names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """One override: a recipient address or domain, its rule and its lists."""
+
+    rule: Rule
+    allow: SenderList = SenderList()
+    deny: SenderList = SenderList()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything the operator decided, for one channel."""
+
+    default: Scope = field(default_factory=lambda: Scope(rule=Rule()))
+    overrides: Mapping[str, Scope] = field(default_factory=lambda: MappingProxyType({}))
+    """Recipient address, phone number or domain in lower case -> what differs."""
+    deny_action: Action = Action.QUARANTINE
+    scan_down: Action = Action.DEFER
+    """What applies now: the ladder from defer to accept is climbed by the pipeline."""
+    can_reject: bool = True
+    """False after the queue: a rejection there would be a bounce to a forged sender."""
+
+    def scopes(self, recipient: Recipient) -> tuple[Scope, ...]:
+        """The scopes of ``recipient``, narrowest first; the last one is the default."""
+        address = recipient.address.lower()
+        found = [self.overrides[name] for _, name in _names(address) if name in self.overrides]
+        return (*found, self.default)
+
+
+def decide(scan: Scan | ScanFailure, envelope: Envelope, recipient: Recipient, policy: Policy) -> Decision:
+    """The decision for one recipient; see the module docstring for the precedence."""
+    scopes = policy.scopes(recipient)
+    known = scan if isinstance(scan, Scan) else None
+    listed = _listed(known, envelope, scopes, policy)
+    rule = scopes[0].rule
+    if listed is not None:
+        return listed
+    if not rule.is_enabled:
+        return Decision(action=Action.ACCEPT, reason=Reason.ALLOWED, detail="filtering off", scan=known)
+    if scan is ScanFailure.UNSCANNABLE:
+        return Decision(action=_possible(rule.unscannable, policy), reason=Reason.UNSCANNABLE)
+    if scan is ScanFailure.SCAN_DOWN or known is None:
+        return Decision(action=policy.scan_down, reason=Reason.SCAN_DOWN)
+    return _by_threshold(known, rule, policy)
+
+
+def _listed(scan: Scan | None, envelope: Envelope, scopes: tuple[Scope, ...], policy: Policy) -> Decision | None:
+    senders = (envelope.sender, scan.author) if scan and scan.author else (envelope.sender,)
+    for scope in scopes:
+        allowed, allow_entry = scope.allow.match(senders, envelope.peer.address)
+        denied, deny_entry = scope.deny.match(senders, envelope.peer.address)
+        if allowed and allowed >= denied:
+            return Decision(action=Action.ACCEPT, reason=Reason.ALLOWED, detail=allow_entry, scan=scan)
+        if denied:
+            action = _possible(policy.deny_action, policy)
+            return Decision(action=action, reason=Reason.DENIED, detail=deny_entry, scan=scan)
+    return None
+
+
+def _by_threshold(scan: Scan, rule: Rule, policy: Policy) -> Decision:
+    steps = (
+        (Action.REJECT, rule.reject_at),
+        (Action.QUARANTINE, rule.quarantine_at),
+        (Action.TAG, rule.tag_at),
+    )
+    for action, at in steps:
+        if at is None:
+            continue
+        threshold = scan.points.get(at, _UNREACHABLE) if isinstance(at, str) else at
+        if scan.probability >= threshold:
+            taken = _possible(action, policy)
+            return Decision(
+                action=taken,
+                reason=Reason.SPAM,
+                detail=at if isinstance(at, str) else "",
+                threshold=threshold,
+                scan=scan,
+                subject_tag=rule.subject_tag if taken is Action.TAG else "",
+            )
+    lowest = [scan.points.get(at, _UNREACHABLE) if isinstance(at, str) else at for _, at in steps if at is not None]
+    return Decision(action=Action.ACCEPT, reason=Reason.HAM, threshold=min(lowest, default=None), scan=scan)
+
+
+_UNREACHABLE = 2.0
+"""A probability no message has: an operating point the bundle does not name never acts."""
+
+
+def _possible(action: Action, policy: Policy) -> Action:
+    return Action.QUARANTINE if action is Action.REJECT and not policy.can_reject else action

@@ -1,0 +1,196 @@
+"""structlog set-up, and one function per event an operator reads.
+
+Never a body, subject, full address or phone number: an address is logged as its domain and a keyed hash, so that
+lines about one person can be joined without naming them. ``docs/events.md`` lists every event and field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+from filterd.core.envelope import domain_of
+from filterd.core.verdict import Feedback, Verdict
+
+Logger = structlog.typing.FilteringBoundLogger
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure(form: Literal["auto", "json", "console"], level: str, **bound: Any) -> None:
+    """Set up logging for this process, on standard error; ``bound`` goes on every line (process, worker)."""
+    is_console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if is_console else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(**bound)
+    # aiosmtpd logs commands at INFO and message lines at DEBUG; asyncio logs whole exceptions with arguments.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+def get_logger() -> Logger:
+    """The process's logger."""
+    logger: Logger = structlog.get_logger()
+    return logger
+
+
+class AddressMask:
+    """Turns addresses and numbers into something that may be logged."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, address: str) -> str:
+        """``example.org:1f0c9a2e77`` - the domain (``sms`` for a number) and a keyed hash of the whole."""
+        if not address:
+            return "<>"
+        digest = hmac.new(self._key, address.lower().encode("utf-8", "surrogateescape"), hashlib.sha256)
+        return f"{domain_of(address) or 'sms'}:{digest.hexdigest()[:10]}"
+
+
+class Events:
+    """Everything filterd reports, one method per event."""
+
+    def __init__(self, logger: Logger, mask: AddressMask) -> None:
+        self._log = logger
+        self._mask = mask
+
+    def judged(self, verdict: Verdict) -> None:
+        """The one line per message."""
+        decision, scan = verdict.decision, verdict.decision.scan
+        self._log.info(
+            "message.judged",
+            id=verdict.id,
+            channel=verdict.channel.value,
+            action=decision.action.value,
+            reason=decision.reason.value,
+            outcome=verdict.outcome.kind.value,
+            code=verdict.outcome.reply.code,
+            probability=round(scan.probability, 3) if scan else None,
+            model=scan.model if scan else None,
+            sender=self._mask(verdict.sender),
+            recipients=len(verdict.recipients),
+            peer=verdict.peer,
+            size_bytes=verdict.size_bytes,
+            ambiguous=verdict.outcome.ambiguous,
+            seconds={stage: round(seconds, 4) for stage, seconds in verdict.timings.items()},
+        )
+
+    def record_failed(self, id: str, error: str) -> None:
+        """A verdict could not be stored; the message itself is safe."""
+        self._log.warning("verdict.record_failed", id=id, error=error)
+
+    def hold_failed(self, id: str, error: str) -> None:
+        """A message could not be held; its sender was asked to try again."""
+        self._log.error("quarantine.hold_failed", id=id, error=error)
+
+    def scan_failed(self, id: str, kind: str, error: str) -> None:
+        """A message could not be scored."""
+        self._log.warning("scan.failed", id=id, kind=kind, error=error)
+
+    def scan_state(self, state: str) -> None:
+        """Scanning as a whole went ``down``, or is back ``up``."""
+        self._log.warning("scan.state", state=state)
+
+    def scanner_replaced(self, why: str, pid: int) -> None:
+        """A scanner process was killed or died, and another one started."""
+        self._log.warning("scanner.replaced", why=why, pid=pid)
+
+    def relay_failed(self, id: str, error: str, ambiguous: bool) -> None:
+        """The next hop could not be reached or fell silent."""
+        self._log.warning("relay.failed", id=id, error=error, ambiguous=ambiguous)
+
+    def session_failed(self, id: str, error: BaseException) -> None:
+        """A bug: an exception nothing else caught. The sender was asked to try again."""
+        self._log.error("session.failed", id=id, error=type(error).__name__, exc_info=_traceback_only(error))
+
+    def listening(self, edge: str, address: str) -> None:
+        """A socket is open."""
+        self._log.info("edge.listening", edge=edge, address=address)
+
+    def started(self, version: str, workers: int, config: str) -> None:
+        """The daemon accepts messages."""
+        self._log.info("server.started", version=version, workers=workers, config=config)
+
+    def stopping(self, why: str) -> None:
+        """The daemon drains."""
+        self._log.info("server.stopping", why=why)
+
+    def stopped(self, abandoned: int) -> None:
+        """The daemon has drained; ``abandoned`` sessions were cut."""
+        self._log.info("server.stopped", abandoned=abandoned)
+
+    def reloaded(self, result: str, detail: str) -> None:
+        """Policy and model were read again."""
+        self._log.info("server.reloaded", result=result, detail=detail)
+
+    def worker_exited(self, worker: int, code: int, restart_seconds: float) -> None:
+        """A worker died and will be restarted."""
+        self._log.error("worker.exited", worker=worker, code=code, restart_seconds=restart_seconds)
+
+    def model_loaded(self, channel: str, model: str) -> None:
+        """A bundle is in service."""
+        self._log.info("model.loaded", channel=channel, model=model)
+
+    def model_refused(self, channel: str, error: str) -> None:
+        """A bundle was refused; the one in service stays."""
+        self._log.error("model.refused", channel=channel, error=error)
+
+    def released(self, id: str, by: str, delivered: bool) -> None:
+        """A person released a held message."""
+        self._log.info("quarantine.released", id=id, by=by, delivered=delivered)
+
+    def deleted(self, id: str, by: str) -> None:
+        """A person deleted a held message."""
+        self._log.info("quarantine.deleted", id=id, by=by)
+
+    def feedback(self, feedback: Feedback, is_new: bool) -> None:
+        """A person labelled a message."""
+        self._log.info(
+            "feedback.added",
+            id=feedback.message_id,
+            label=feedback.label.value,
+            reporter=self._mask(feedback.reporter) if "@" in feedback.reporter else feedback.reporter,
+            origin=feedback.origin,
+            new=is_new,
+        )
+
+    def webhook_refused(self, provider: str, error: str) -> None:
+        """A webhook call was not accepted."""
+        self._log.warning("webhook.refused", provider=provider, error=error)
+
+    def forward_failed(self, id: str, provider: str, error: str, retry_seconds: float) -> None:
+        """An SMS could not be handed to the customer's URL; it stays in the outbox."""
+        self._log.warning("sms.forward_failed", id=id, provider=provider, error=error, retry_seconds=retry_seconds)
+
+    def purged(self, counts: dict[str, int]) -> None:
+        """The retention job deleted rows."""
+        self._log.info("store.purged", **counts)
+
+    def store_state(self, is_up: bool, error: str) -> None:
+        """The database went away or came back."""
+        self._log.warning("store.state", up=is_up, error=error)
+
+
+def _traceback_only(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:
+    """The traceback with the exception's text left out: it may hold message content."""
+    bare = RuntimeError(type(error).__name__)
+    return (RuntimeError, bare, error.__traceback__)

@@ -1,0 +1,161 @@
+"""Every Prometheus series of filterd, in one place. ``docs/metrics.md`` lists them.
+
+Labels come from closed lists only: never an address, domain, id or free text. All pairs exist at zero from the
+start, so that the first event already shows in ``increase()``.
+
+With several processes set ``PROMETHEUS_MULTIPROC_DIR`` and call ``use_stable_identity`` before the first
+``Metrics`` is made: a restarted worker then goes on with its own files instead of leaving new ones behind.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import values as prometheus_values
+
+from filterd.core.envelope import Channel
+from filterd.core.verdict import Action, Label, OutcomeKind, Reason, ScanFailure, Verdict
+
+STAGES = ("scan", "relay", "hold", "record", "total")
+PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
+WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
+EDGES = ("smtp", "http")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
+_PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+
+def use_stable_identity(worker: str) -> None:
+    """Name this process's metric files after ``worker`` instead of its pid; before any metric is made."""
+    prometheus_values.ValueClass = prometheus_values.MultiProcessValue(  # type: ignore[no-untyped-call]  # untyped there
+        process_identifier=lambda: worker
+    )
+
+
+class Metrics:
+    """The series, registered on ``prometheus_registry``."""
+
+    def __init__(self, prometheus_registry: CollectorRegistry) -> None:
+        registry = prometheus_registry
+        self.messages = Counter(
+            "filterd_messages", "Messages judged, by decision.", ("channel", "action", "reason"), registry=registry
+        )
+        self.outcomes = Counter(
+            "filterd_outcomes", "Messages by what happened to them.", ("channel", "outcome"), registry=registry
+        )
+        self.ambiguous = Counter(
+            "filterd_ambiguous", "Messages whose next hop fell silent after the final dot.", registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "filterd_stage_seconds", "Time per stage of a message.", ("stage",), buckets=_SECONDS, registry=registry
+        )
+        self.spam_probability = Histogram(
+            "filterd_spam_probability",
+            "Calibrated probability of scored messages.",
+            ("channel",),
+            buckets=_PROBABILITIES,
+            registry=registry,
+        )
+        self.message_bytes = Counter(
+            "filterd_message_bytes", "Bytes received in messages.", ("channel",), registry=registry
+        )
+        self.in_flight = Gauge(
+            "filterd_in_flight", "Messages being processed.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.sessions = Gauge(
+            "filterd_sessions", "Open connections.", ("edge",), registry=registry, multiprocess_mode="livesum"
+        )
+        self.sessions_refused = Counter(
+            "filterd_sessions_refused", "Connections refused over a limit.", ("edge",), registry=registry
+        )
+        self.session_errors = Counter(
+            "filterd_session_errors", "Exceptions nothing else caught: bugs.", ("edge",), registry=registry
+        )
+        self.record_failures = Counter(
+            "filterd_record_failures", "Verdicts that could not be stored.", registry=registry
+        )
+        self.scan_failures = Counter(
+            "filterd_scan_failures", "Messages without a probability.", ("kind",), registry=registry
+        )
+        self.scanners_replaced = Counter(
+            "filterd_scanners_replaced", "Scanner processes killed or lost.", registry=registry
+        )
+        self.scan_up = Gauge(
+            "filterd_scan_up", "1 while messages can be scored.", registry=registry, multiprocess_mode="livemin"
+        )
+        self.relay_failures = Counter(
+            "filterd_relay_failures", "Failures of the next hop.", ("channel",), registry=registry
+        )
+        self.relay_connections = Gauge(
+            "filterd_relay_connections", "Connections to the next hop.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.quarantine_messages = Gauge(
+            "filterd_quarantine_messages", "Messages held.", registry=registry, multiprocess_mode="livemostrecent"
+        )
+        self.releases = Counter("filterd_releases", "Messages released by people.", registry=registry)
+        self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
+        self.webhooks = Counter("filterd_webhooks", "Webhook calls.", ("provider", "result"), registry=registry)
+        self.sms_forward_failures = Counter(
+            "filterd_sms_forward_failures", "Failed calls of a customer's URL.", ("provider",), registry=registry
+        )
+        self.store_up = Gauge(
+            "filterd_store_up", "1 while the database answers.", registry=registry, multiprocess_mode="livemin"
+        )
+        self.model_info = Gauge(
+            "filterd_model_info",
+            "1 for the bundle in service.",
+            ("channel", "model_id"),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.model_loaded = Gauge(
+            "filterd_model_loaded_timestamp_seconds",
+            "When the bundle was loaded.",
+            ("channel",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.model_swaps = Counter(
+            "filterd_model_swaps", "Attempts to change the bundle.", ("result",), registry=registry
+        )
+        self._start_at_zero()
+
+    def observe(self, verdict: Verdict) -> None:
+        """Count one message."""
+        channel, decision = verdict.channel.value, verdict.decision
+        self.messages.labels(channel, decision.action.value, decision.reason.value).inc()
+        self.outcomes.labels(channel, verdict.outcome.kind.value).inc()
+        self.message_bytes.labels(channel).inc(verdict.size_bytes)
+        if verdict.outcome.ambiguous:
+            self.ambiguous.inc()
+        if decision.scan:
+            self.spam_probability.labels(channel).observe(decision.scan.probability)
+        for stage, seconds in verdict.timings.items():
+            self.stage_seconds.labels(stage).observe(seconds)
+
+    def _start_at_zero(self) -> None:
+        channels = _values(Channel)
+        _touch(self.messages, channels, _values(Action), _values(Reason))
+        _touch(self.outcomes, channels, _values(OutcomeKind))
+        for by_channel in (self.spam_probability, self.message_bytes, self.relay_failures):
+            _touch(by_channel, channels)
+        for by_edge in (self.sessions, self.sessions_refused, self.session_errors):
+            _touch(by_edge, EDGES)
+        _touch(self.stage_seconds, STAGES)
+        _touch(self.scan_failures, _values(ScanFailure))
+        _touch(self.feedback, _values(Label))
+        _touch(self.sms_forward_failures, PROVIDERS)
+        _touch(self.webhooks, PROVIDERS, WEBHOOK_RESULTS)
+        _touch(self.model_swaps, ("loaded", "refused"))
+
+
+def _touch(series: Counter | Gauge | Histogram, *labels: Iterable[str]) -> None:
+    for values in itertools.product(*labels):
+        series.labels(*values)
+
+
+def _values(members: type[StrEnum]) -> list[str]:
+    return [member.value for member in members]

@@ -1,0 +1,290 @@
+"""What the pipeline and the edges need from the outside, as protocols.
+
+Adapters implement them; ``filterd.testing`` has fakes that pass the same contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.verdict import Action, Decision, Feedback, Reason, Reply, Scan, Verdict
+
+
+class Clock(Protocol):
+    """Time, injected so that tests own it."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+        ...
+
+
+class Scanner(Protocol):
+    """Scores one message outside the event loop."""
+
+    async def scan(self, envelope: Envelope, raw: bytes) -> Scan:
+        """Everything found in ``raw``.
+
+        Raises Unscannable if this message broke a limit, ScanDown if nothing can be scored, Overloaded if the
+        queue in front of the scanners is full.
+        """
+        ...
+
+
+class Relay(Protocol):
+    """Hands a message on."""
+
+    async def send(self, envelope: Envelope, raw: bytes) -> Reply:
+        """The next hop's own reply to the end of data, whatever its code.
+
+        Raises RelayUnavailable when it cannot be reached or closes before the final dot, and RelayAmbiguous when
+        it falls silent after it.
+        """
+        ...
+
+
+class HeldState(StrEnum):
+    """Where a held message is in its life."""
+
+    PENDING = "pending"
+    """Stored, but the sender has not been told 250 yet: other recipients are still being delivered to."""
+    HELD = "held"
+    RELEASING = "releasing"
+    """Claimed for release until the lease ends."""
+    RELEASED = "released"
+    DELETED = "deleted"
+    ABORTED = "aborted"
+    """The sender was not told 250 and keeps the message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSummary:
+    """One row of the quarantine list."""
+
+    id: MessageId
+    channel: Channel
+    state: HeldState
+    received_at: datetime
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    """First 200 characters, decoded leniently; for an SMS, empty."""
+    size_bytes: int
+    action: Action
+    reason: Reason
+    detail: str
+    probability: float | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMessage:
+    """A held message with its body."""
+
+    summary: HeldSummary
+    envelope: Envelope
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """A stored verdict as operators see it. A message with several decisions has several rows."""
+
+    id: MessageId
+    channel: Channel
+    received_at: datetime
+    sender: str
+    recipients: tuple[str, ...]
+    peer: str
+    size_bytes: int
+    action: Action
+    reason: Reason
+    detail: str
+    outcome: str
+    reply_code: int
+    probability: float | None
+    logit: float | None
+    threshold: float | None
+    model: str
+    fingerprint: str
+    elapsed_seconds: float
+
+
+class VerdictStore(Protocol):
+    """What the pipeline writes."""
+
+    async def record(self, verdict: Verdict) -> None:
+        """Store the verdict; upsert on message id and recipients, group commit. Raises StoreUnavailable."""
+        ...
+
+    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+        """Body and verdict row in one transaction, durable on return.
+
+        The key is sha256 of envelope, content and day, so that a sender's retry updates instead of duplicating.
+        Raises StoreUnavailable or StoreFull.
+        """
+        ...
+
+    async def settle(self, id: MessageId, state: HeldState) -> None:
+        """Turn a pending message into held or aborted. Raises StoreUnavailable."""
+        ...
+
+
+class Quarantine(Protocol):
+    """What people do with held messages."""
+
+    async def list_held(
+        self, *, limit: int = 50, before: MessageId | None = None, channel: Channel | None = None, query: str = ""
+    ) -> Sequence[HeldSummary]:
+        """Held messages, newest first; ``query`` is a part of sender, recipient or subject."""
+        ...
+
+    async def held(self, id: MessageId) -> HeldMessage:
+        """Raises NotFound."""
+        ...
+
+    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
+        """Move held to releasing. Raises NotFound, or UsageError if it is not held (or claimed by someone else)."""
+        ...
+
+    async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
+        """Move releasing to released, or back to held."""
+        ...
+
+    async def delete_held(self, id: MessageId, by: str) -> None:
+        """Drop the body and keep the audit row. Raises NotFound, or UsageError if it is already gone."""
+        ...
+
+
+class FeedbackLedger(Protocol):
+    """People's labels: appended, revocable, never edited."""
+
+    async def add_feedback(self, feedback: Feedback) -> bool:
+        """Whether it was new (idempotent per reporter, message and label). Raises NotFound for an unknown id."""
+        ...
+
+    async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
+        """Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsPart:
+    """One webhook delivery as received: a whole message or one part of it."""
+
+    provider: str
+    provider_id: str
+    """The provider's message id: unique per provider."""
+    sender: str
+    recipient: str
+    text: str
+    received_at: datetime
+    payload: bytes
+    """The raw request body, forwarded unchanged where the provider's signature allows it."""
+    content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Request headers that are forwarded with it, lower-case names."""
+    query: str = ""
+    """Raw query string."""
+    reference: str = ""
+    """Groups the parts of one long message; empty for a message in one part."""
+    part: int = 1
+    parts: int = 1
+
+
+class Arrival(StrEnum):
+    """What the inbox made of a delivery."""
+
+    COMPLETE = "complete"
+    """A whole message, or the part that completed one."""
+    PARTIAL = "partial"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsMessage:
+    """A whole SMS in the durable inbox: its parts in order."""
+
+    id: MessageId
+    parts: tuple[SmsPart, ...]
+
+    @property
+    def text(self) -> str:
+        """The joined text."""
+        return "".join(p.text for p in self.parts)
+
+
+class SmsInbox(Protocol):
+    """The durable inbox and outbox of SMS: custody is ours from the commit of ``receive`` on."""
+
+    async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:
+        """Store the part, durable on return. Unique on (provider, provider_id).
+
+        Returns the whole message with COMPLETE, and with DUPLICATE where it has not been decided yet.
+        Raises StoreUnavailable or StoreFull.
+        """
+        ...
+
+    async def decided(self, id: MessageId, *, forward: bool) -> None:
+        """Mark judged: queue it for forwarding, or be done with it."""
+        ...
+
+    async def claim_work(self, *, limit: int, lease_seconds: float) -> Sequence[tuple[SmsMessage, bool]]:
+        """Messages whose next step is due, leased: (message, True) to forward, (message, False) still to judge.
+
+        A partial message older than its reassembly time counts as whole.
+        """
+        ...
+
+    async def forwarded(self, id: MessageId) -> None:
+        """Delivered to the customer's URL."""
+        ...
+
+    async def retry_later(self, id: MessageId, delay_seconds: float) -> None:
+        """Not delivered; due again after the delay."""
+        ...
+
+
+class Scope(StrEnum):
+    """What an API token may do."""
+
+    FEEDBACK = "feedback"
+    QUARANTINE = "quarantine"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An API token without its secret."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+
+
+class TokenStore(Protocol):
+    """API tokens; only the SHA-256 of a secret is stored."""
+
+    async def add_token(self, token: Token, secret_sha256: str) -> None:
+        """Raises UsageError if the name is taken."""
+        ...
+
+    async def find_token(self, secret_sha256: str) -> Token | None:
+        """The token with that secret."""
+        ...
+
+    async def list_tokens(self) -> Sequence[Token]:
+        """All tokens, by name."""
+        ...
+
+    async def revoke_token(self, name: str) -> None:
+        """Raises NotFound."""
+        ...

@@ -1,0 +1,1 @@
+"""Hands messages on: SMTP to the next hop, HTTP to a customer."""

@@ -1,0 +1,1 @@
+"""SMTP client for the next hop."""

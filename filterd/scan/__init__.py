@@ -1,0 +1,1 @@
+"""Scanner processes: hostile bytes are parsed and scored here, under limits."""

@@ -1,0 +1,1 @@
+"""One worker: starts its edges, drains, stops."""

@@ -1,0 +1,383 @@
+"""The settings: every section and key, its type, default, unit and meaning.
+
+``docs/config.md`` and ``deploy/etc/filterd.toml`` are checked against the descriptions here. Units are in the
+names. Nothing here reads a file or the environment: that is ``config.py``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from filterd.core.policy import SenderList
+from filterd.core.verdict import Action
+
+
+class Secret:
+    """A value that prints as stars. ``file:/path`` has been replaced by the file's content when it gets here."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._value else "Secret('')"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+        serialize = core_schema.plain_serializer_function_ser_schema(lambda s: "***" if s else "")
+        return core_schema.union_schema([core_schema.is_instance_schema(cls), from_text], serialization=serialize)
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+def _address(text: str) -> str:
+    """``host:port``, ``[v6]:port`` or ``unix:/path``."""
+    if text.startswith("unix:/"):
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("must be host:port or unix:/path")
+    return text
+
+
+def _sender(text: str) -> str:
+    SenderList.of((text,))
+    return text
+
+
+def _threshold(value: str | float | None) -> str | float | None:
+    if isinstance(value, float) and not 0 <= value <= 1:
+        raise ValueError("a threshold is a probability from 0 to 1 or the name of an operating point")
+    if value in ("off", "never", ""):
+        return None
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Address = Annotated[str, AfterValidator(_address)]
+Sender = Annotated[str, AfterValidator(_sender)]
+Probability = Annotated[str | float | None, AfterValidator(_threshold)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+class Section(BaseModel):
+    """A frozen group of settings; a key it does not name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class ServerSettings(Section):
+    """The daemon as a whole."""
+
+    workers: Count = Field(0, description="Worker processes; 0 means one per core.")
+    state_dir: str = Field("/var/lib/filterd", description="Folder for the database, the secret and promoted models.")
+    runtime_dir: str = Field(
+        "",
+        description="Folder for metric files and control sockets, best on tmpfs; empty means a private temporary one.",
+    )
+    admin_listen: Address = Field("127.0.0.1:9464", description="Where /metrics, /healthz and /readyz are served.")
+    http_listen: Address | Literal[""] = Field(
+        "127.0.0.1:8025", description="Where webhooks, the API and the web pages are served; empty turns them off."
+    )
+    http_tls_certificate: str = Field(
+        "", description="PEM file for HTTPS; empty means plain HTTP behind a proxy of yours."
+    )
+    http_tls_key: str = Field("", description="PEM file of the key.")
+    drain_timeout_seconds: Positive = Field(30.0, description="How long messages in flight may take after SIGTERM.")
+    secret: Secret = Field(
+        Secret(),
+        description="Key for address hashes in logs and for release signatures; empty means state_dir/secret, made at first start. The same on every host.",
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto means JSON unless standard error is a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe event to log.")
+
+
+class SmtpSettings(Section):
+    """The SMTP edge and the relay to the next hop."""
+
+    listen: tuple[Address, ...] = Field(
+        ("127.0.0.1:10025",), description="Where mail is received; empty turns the edge off."
+    )
+    hostname: str = Field("", description="Our name in greetings and Received lines; empty means the machine's.")
+    position: Literal["before-queue", "after-queue"] = Field(
+        "before-queue",
+        description="before-queue may reject in the session; after-queue (content_filter) never does, rejecting would bounce to forged senders.",
+    )
+    next_hop: Address = Field("127.0.0.1:10026", description="The mail server accepted mail is handed to.")
+    next_hop_protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp admits one recipient per transaction.")
+    next_hop_tls: Literal["off", "opportunistic", "required"] = Field(
+        "off", description="STARTTLS towards the next hop."
+    )
+    next_hop_tls_ca: str = Field(
+        "", description="PEM file of the authority that signed the next hop's certificate; empty means the system's."
+    )
+    next_hop_connections: Count = Field(20, description="Idle connections kept open per worker.")
+    tls_certificate: str = Field("", description="PEM file; with tls_key it offers STARTTLS.")
+    tls_key: str = Field("", description="PEM file of the key.")
+    tls_required: bool = Field(False, description="Refuse mail on connections without TLS.")
+    relay_domains: tuple[str, ...] = Field(
+        (), description="Recipient domains mail is accepted for from anywhere; subdomains with a leading dot."
+    )
+    relay_networks: tuple[Network, ...] = Field(
+        LOOPBACK, description="Clients that may send to any domain: the mail server in front."
+    )
+    xforward_networks: tuple[Network, ...] = Field(LOOPBACK, description="Clients whose XFORWARD is believed.")
+    xclient_networks: tuple[Network, ...] = Field((), description="Clients whose XCLIENT is believed.")
+    proxy_protocol_networks: tuple[Network, ...] = Field(
+        (), description="Clients that must begin with a PROXY protocol header (v1 or v2)."
+    )
+    trusted_authserv_ids: tuple[str, ...] = Field(
+        (),
+        description="authserv-ids whose Authentication-Results are kept; all others are removed (RFC 8601 section 5).",
+    )
+    max_message_bytes: Count = Field(26_214_400, description="Larger messages get 552.")
+    max_recipients: Count = Field(
+        1_000, description="Recipients of one message; Postfix sends up to 1,000 to a proxy filter."
+    )
+    max_sessions: Count = Field(2_000, description="Connections per worker; more get 421.")
+    max_sessions_per_address: Count = Field(
+        50, description="Connections per client address and worker, relay_networks excepted."
+    )
+    max_in_flight_bytes: Count = Field(
+        268_435_456, description="Message bytes held in memory per worker; more get 452 at MAIL."
+    )
+    max_errors: Count = Field(20, description="Errors in one session before it is closed.")
+    max_hops: Count = Field(50, description="Received lines before a message counts as looping.")
+    bare_newline: Literal["reject", "normalize"] = Field(
+        "reject", description="What to do with a CR or LF that stands alone: 550, or turn it into CRLF."
+    )
+    idle_timeout_seconds: Positive = Field(300.0, description="A session that sends nothing is closed after this.")
+    data_timeout_seconds: Positive = Field(600.0, description="Longest time one message may take to arrive.")
+    min_data_bytes_per_second: Count = Field(500, description="Slowest accepted message transfer.")
+    next_hop_timeout_seconds: Positive = Field(
+        80.0, description="Longest wait for the next hop's reply to the end of data."
+    )
+    connect_timeout_seconds: Positive = Field(
+        10.0, description="Longest wait for a connection to the next hop and its greeting."
+    )
+
+
+class ScanSettings(Section):
+    """The scanner processes."""
+
+    scanners_per_worker: Count = Field(1, description="Scanner processes per worker.")
+    timeout_seconds: Positive = Field(
+        8.0, description="Wall-clock limit for one message; the scanner is killed and replaced."
+    )
+    memory_bytes: Count = Field(
+        1_073_741_824, description="Address-space limit of one scanner above what the model itself needs."
+    )
+    queue_per_scanner: Count = Field(16, description="Messages waiting per scanner; more get 452.")
+    max_parts: Count = Field(1_000, description="MIME parts read per message.")
+    max_depth: Count = Field(20, description="MIME nesting read per message.")
+    max_header_bytes: Count = Field(262_144, description="Bytes of headers read per message.")
+    max_html_bytes: Count = Field(524_288, description="Bytes of HTML read per part.")
+    max_decoded_bytes: Count = Field(67_108_864, description="Bytes decoded per message.")
+    max_text_chars: Count = Field(65_536, description="Characters of text read per message.")
+
+
+class ModelSettings(Section):
+    """Where the model bundles come from."""
+
+    directory: str = Field(
+        "",
+        description="Registry folder of promoted bundles; empty means state_dir/models. A channel without one there uses the bundle in the package.",
+    )
+    email: str = Field("", description="Path of one email bundle, pinned; empty follows the registry.")
+    sms: str = Field("", description="Path of one SMS bundle, pinned; empty follows the registry.")
+
+
+class RuleSettings(Section):
+    """Thresholds: the name of an operating point of the bundle, a probability, or "off"."""
+
+    tag_at: Probability = Field("normal", description="Add spam headers from here on.")
+    quarantine_at: Probability = Field("lenient", description="Hold from here on.")
+    reject_at: Probability = Field(None, description="Refuse with 550 from here on; before the queue only.")
+    subject_tag: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^[ -~]*$",
+        description="Printable ASCII put in front of the subject of tagged mail.",
+    )
+    unscannable: Action = Field(
+        Action.QUARANTINE,
+        description="What to do with a message that breaks a limit: quarantine, tag, defer or reject.",
+    )
+    enabled: bool = Field(True, description="False lets everything pass that no deny entry names.")
+    allow: tuple[Sender, ...] = Field(
+        (), description="Addresses, domains, networks and phone numbers that always pass."
+    )
+    deny: tuple[Sender, ...] = Field((), description="Addresses, domains, networks and phone numbers that never pass.")
+
+
+class OverrideSettings(RuleSettings):
+    """What differs for one recipient address or domain; keys left out follow the default rule."""
+
+    recipients: tuple[str, ...] = Field(
+        min_length=1, description="Addresses, phone numbers or domains this applies to."
+    )
+
+
+class PolicySettings(RuleSettings):
+    """Thresholds, lists, and what a failure means."""
+
+    deny_action: Literal["quarantine", "reject", "tag"] = Field(
+        "quarantine", description="What happens to a sender on a deny list."
+    )
+    scan_down: Literal["ladder", "defer", "accept", "quarantine"] = Field(
+        "ladder",
+        description="When nothing can be scored: ladder defers for scan_down_defer_seconds, then passes mail marked as unscanned.",
+    )
+    scan_down_defer_seconds: Positive = Field(300.0, description="How long the ladder defers.")
+    store_down: Literal["defer", "tag"] = Field(
+        "defer", description="When a message should be held but the database is down: defer, or tag and deliver."
+    )
+    overrides: tuple[OverrideSettings, ...] = Field((), description="Tables of what differs for some recipients.")
+
+
+class StoreSettings(Section):
+    """The database."""
+
+    url: Secret = Field(
+        Secret(),
+        description="SQLAlchemy URL; empty means SQLite at state_dir/filterd.db. postgresql+asyncpg://user:password@host/name to scale.",
+    )
+    timeout_seconds: Positive = Field(5.0, description="Longest wait for one statement or lock.")
+    group_commit_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.002, description="How long a commit waits for others to share it."
+    )
+    min_free_bytes: Count = Field(
+        104_857_600, description="Free disk space below which mail gets 452 at MAIL; SQLite only."
+    )
+    verdict_retention_days: Count = Field(90, description="Days verdicts are kept; 0 keeps them.")
+    quarantine_retention_days: Count = Field(30, description="Days held messages are kept; 0 keeps them.")
+    feedback_retention_days: Count = Field(0, description="Days feedback is kept; 0 keeps it.")
+    sms_retention_days: Count = Field(
+        30, description="Days decided SMS are kept, for duplicate detection; 0 keeps them."
+    )
+
+
+class TwilioSettings(Section):
+    """Twilio, at /webhooks/twilio."""
+
+    auth_token: Secret = Field(Secret(), description="Auth token of the account; empty turns the provider off.")
+    reply: Literal["empty", "redirect"] = Field(
+        "empty",
+        description="redirect answers ham with TwiML that makes Twilio itself call deliver_url, signed by Twilio.",
+    )
+    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
+
+
+class VonageSettings(Section):
+    """Vonage, at /webhooks/vonage (both APIs)."""
+
+    signature_secret: Secret = Field(
+        Secret(),
+        description="Signature secret of the account, for SMS API signatures and Messages API tokens; empty turns the provider off.",
+    )
+    signature_method: Literal["md5hash", "md5", "sha1", "sha256", "sha512"] = Field(
+        "sha256", description="SMS API signature method of the account."
+    )
+    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
+
+
+class TelnyxSettings(Section):
+    """Telnyx, at /webhooks/telnyx."""
+
+    public_key: str = Field("", description="Base64 Ed25519 public key of the account; empty turns the provider off.")
+    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
+
+
+class PlivoSettings(Section):
+    """Plivo, at /webhooks/plivo."""
+
+    auth_token: Secret = Field(Secret(), description="Auth token of the account; empty turns the provider off.")
+    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
+
+
+class GenericSettings(Section):
+    """Any sender that signs as standardwebhooks.com describes, at /webhooks/generic."""
+
+    secret: Secret = Field(Secret(), description="Signing secret, whsec_ and base64; empty turns the provider off.")
+    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
+
+
+class SmsSettings(Section):
+    """SMS webhooks."""
+
+    public_base_url: str = Field(
+        "http://127.0.0.1:8025",
+        description="The URL providers call us by, as they see it: signatures are checked against it, never against the Host header.",
+    )
+    max_body_bytes: Count = Field(65_536, description="Larger webhook bodies are refused.")
+    clock_skew_seconds: Positive = Field(300.0, description="How old a signed timestamp may be.")
+    reassembly_seconds: Positive = Field(30.0, description="How long the parts of a long message are waited for.")
+    spam_delivery: Literal["swallow", "tag"] = Field(
+        "swallow", description="swallow keeps held SMS from the customer; tag forwards them with X-Filterd headers."
+    )
+    forward_timeout_seconds: Positive = Field(10.0, description="Longest wait for the customer's URL.")
+    forward_retry_seconds: Positive = Field(
+        30.0, description="First delay before a failed forward is tried again; doubles up to one hour."
+    )
+    twilio: TwilioSettings = TwilioSettings()
+    vonage: VonageSettings = VonageSettings()
+    telnyx: TelnyxSettings = TelnyxSettings()
+    plivo: PlivoSettings = PlivoSettings()
+    generic: GenericSettings = GenericSettings()
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    server: ServerSettings = ServerSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    scan: ScanSettings = ScanSettings()
+    models: ModelSettings = ModelSettings()
+    policy: PolicySettings = PolicySettings()
+    sms: SmsSettings = SmsSettings()
+    store: StoreSettings = StoreSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.smtp.position == "after-queue" and self.policy.reject_at is not None:
+            raise ValueError(
+                'policy.reject_at cannot be used with smtp.position = "after-queue": it would bounce to forged senders'
+            )
+        if self.smtp.next_hop_protocol == "lmtp" and self.smtp.max_recipients != 1:
+            raise ValueError(
+                'smtp.next_hop_protocol = "lmtp" needs smtp.max_recipients = 1: its replies are per recipient'
+            )
+        if bool(self.smtp.tls_certificate) != bool(self.smtp.tls_key):
+            raise ValueError("smtp.tls_certificate and smtp.tls_key go together")
+        if self.smtp.tls_required and not self.smtp.tls_certificate:
+            raise ValueError("smtp.tls_required needs smtp.tls_certificate")
+        return self

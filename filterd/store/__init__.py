@@ -1,0 +1,1 @@
+"""The database: verdicts, held messages, feedback, SMS, tokens."""

@@ -1,0 +1,1 @@
+"""Starts, restarts, drains and reloads workers; owns signals and the admin port."""

@@ -1,0 +1,1 @@
+"""Turns corpora and feedback into model bundles."""

@@ -1,0 +1,1 @@
+"""One file per corpus: read(path) -> Iterator[Example]."""
