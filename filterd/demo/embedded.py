@@ -1,0 +1,117 @@
+"""The daemon on embedded defaults: SQLite, the bundles in the package, everything on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+STARTUP_SECONDS = 60.0
+"""Longest wait for the daemon to become ready; a cold disk loads libraries slowly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Loopback ports of one installation."""
+
+    smtp: int
+    http: int
+    admin: int
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Three ports nothing listens on now."""
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for s in sockets:
+                s.bind(("127.0.0.1", 0))
+            smtp, http, admin = (s.getsockname()[1] for s in sockets)
+        return cls(smtp=smtp, http=http, admin=admin)
+
+
+def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, sms: str = "") -> None:
+    """A configuration file with only what differs from the defaults; ``sms`` is TOML of provider sections."""
+    path.write_text(
+        f"""\
+[server]
+state_dir = {json.dumps(str(state))}
+http_listen = "127.0.0.1:{ports.http}"
+admin_listen = "127.0.0.1:{ports.admin}"
+
+[smtp]
+listen = ["127.0.0.1:{ports.smtp}"]
+hostname = "filter.demo.example"
+next_hop = "127.0.0.1:{next_hop}"
+
+[sms]
+public_base_url = "http://127.0.0.1:{ports.http}"
+{sms}""",
+        encoding="utf-8",
+    )
+
+
+def environment(config: Path) -> dict[str, str]:
+    """The environment every command about this installation runs in: the caller's without other settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FILTERD_")}
+    return {**kept, "FILTERD_CONFIG": str(config)}
+
+
+def command(config: Path, *arguments: str) -> str:
+    """What ``filterd arguments`` prints; raises CalledProcessError when it fails."""
+    done = subprocess.run(  # noqa: S603  # our own command with arguments of our own
+        [sys.executable, "-m", "filterd.cli", *arguments],
+        env=environment(config),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
+@contextlib.contextmanager
+def daemon(config: Path, ports: Ports, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """``filterd serve`` until the end of the block, then drained."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  # our own command
+            [sys.executable, "-m", "filterd.cli", "serve"], env=environment(config), stdout=output, stderr=output
+        )
+    try:
+        _wait_until_ready(process, ports, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=STARTUP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def get(url: str) -> str:
+    """The body of a page on loopback."""
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # loopback URLs made here
+        body: bytes = response.read()
+    return body.decode()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], ports: Ports, log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            get(f"http://127.0.0.1:{ports.admin}/readyz")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"the daemon did not become ready:\n{log.read_text(encoding='utf-8', errors='replace')}")
