@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 
 class CustomerUrl:
@@ -19,7 +20,7 @@ class CustomerUrl:
         """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/sms"
 
-    def __enter__(self) -> CustomerUrl:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -31,7 +32,7 @@ class CustomerUrl:
 
 def _handler(received: list[dict[str, str]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  # the name http.server looks for
+        def do_POST(self) -> None:  # the name http.server looks for
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             received.append({name.lower(): value for name, value in self.headers.items()})
             self.send_response(204)

@@ -38,8 +38,8 @@ class Ports:
         return cls(smtp=smtp, http=http, admin=admin)
 
 
-def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, sms: str = "") -> None:
-    """A configuration file with only what differs from the defaults; ``sms`` is TOML of provider sections."""
+def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, extra: str = "") -> None:
+    """A configuration file with only what differs from the defaults; ``extra`` is TOML put at the end."""
     path.write_text(
         f"""\
 [server]
@@ -52,9 +52,8 @@ listen = ["127.0.0.1:{ports.smtp}"]
 hostname = "filter.demo.example"
 next_hop = "127.0.0.1:{next_hop}"
 
-[sms]
-public_base_url = "http://127.0.0.1:{ports.http}"
-{sms}""",
+{extra}
+""",
         encoding="utf-8",
     )
 
@@ -81,7 +80,7 @@ def command(config: Path, *arguments: str) -> str:
 def daemon(config: Path, ports: Ports, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """``filterd serve`` until the end of the block, then drained."""
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own command
+        process = subprocess.Popen(  # our own command
             [sys.executable, "-m", "filterd.cli", "serve"], env=environment(config), stdout=output, stderr=output
         )
     try:
