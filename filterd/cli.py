@@ -1,1 +1,60 @@
 """The command line: puts the commands together, contains no logic."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from filterd import __version__
+from filterd.commands import config, serve
+from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
+
+EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
+"""sysexits.h: EX_CONFIG, EX_TEMPFAIL; 2 is what typer says for a wrong option. Everything else is 1."""
+
+
+def build() -> typer.Typer:
+    """The application with every command."""
+    app = typer.Typer(
+        name="filterd",
+        help="A gateway filter for email and SMS that learns from what people report.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    app.command("serve")(serve.run)
+    app.add_typer(config.app, name="config")
+    return app
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and an exit code."""
+    try:
+        build()()
+    except FilterdError as exc:
+        sys.stderr.write(f"filterd: {exc.detail}\n")
+        sys.exit(exit_code(exc))
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`filterd ... | head`).
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def exit_code(error: FilterdError) -> int:
+    """What the process exits with for ``error``."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,  # noqa: FBT002  # typer
+) -> None:
+    if version:
+        typer.echo(f"filterd {__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -19,6 +19,9 @@ from filterd.errors import ConfigError
 from filterd.settings import Config, Secret
 
 ENVIRONMENT_PREFIX = "FILTERD_"
+RELOADABLE = ("policy", "models")
+"""Sections that SIGHUP reads again."""
+DEFAULT_PATH = Path("/etc/filterd/filterd.toml")
 _NOT_SETTINGS = frozenset({"FILTERD_CONFIG"})
 _INTERNAL_PREFIX = "FILTERD_INTERNAL_"
 
@@ -31,6 +34,17 @@ class Loaded:
     origins: Mapping[str, str]
     """Dotted key -> file path or variable name."""
     path: Path | None
+    tree: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    """What was validated, secrets in the clear: handed to the workers, never printed."""
+
+
+def find(option: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file: the option, ``FILTERD_CONFIG``, the usual place if there is one, or none."""
+    if option is not None:
+        return option
+    if environ.get("FILTERD_CONFIG"):
+        return Path(environ["FILTERD_CONFIG"])
+    return DEFAULT_PATH if DEFAULT_PATH.is_file() else None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -41,9 +55,37 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     _check_keys(tree, origins)
     _resolve_files(tree, origins)
     try:
-        return Loaded(config=Config.model_validate(tree), origins=origins, path=path)
+        return Loaded(config=Config.model_validate(tree), origins=origins, path=path, tree=tree)
     except ValidationError as exc:
         raise ConfigError(_first_problem(exc, origins)) from None
+
+
+def with_reloaded(running: Loaded, found: Loaded) -> Loaded:
+    """``running`` with the policy and models of ``found``: all that may change without a restart."""
+    tree = {key: value for key, value in running.tree.items() if key not in RELOADABLE}
+    tree |= {key: value for key, value in found.tree.items() if key in RELOADABLE}
+    origins = {key: origin for key, origin in running.origins.items() if key.partition(".")[0] not in RELOADABLE}
+    origins |= {key: origin for key, origin in found.origins.items() if key.partition(".")[0] in RELOADABLE}
+    return replace(running, config=from_tree(tree), tree=tree, origins=origins)
+
+
+def from_tree(tree: Mapping[str, Any]) -> Config:
+    """The configuration that ``tree`` of a ``Loaded`` stands for. Raises ConfigError."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as exc:
+        raise ConfigError(_first_problem(exc, {})) from None
+
+
+def restart_needed(running: Loaded, found: Loaded) -> list[str]:
+    """The settings that differ and that a reload leaves as they are."""
+    return [
+        f"{section}.{name}"
+        for section in Config.model_fields
+        if section not in RELOADABLE
+        for name in type(getattr(running.config, section)).model_fields
+        if getattr(getattr(running.config, section), name) != getattr(getattr(found.config, section), name)
+    ]
 
 
 def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
@@ -173,11 +215,11 @@ def known_keys() -> Iterator[str]:
 
 
 def _known(prefix: str, model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
+    for name, info in model.model_fields.items():
         inner = _model_of(model, name)
         if inner is None:
             yield f"{prefix}{name}"
-        elif get_origin(field.annotation) is tuple:
+        elif get_origin(info.annotation) is tuple:
             yield from _known(f"{prefix}{name}[].", inner)
         else:
             yield from _known(f"{prefix}{name}.", inner)

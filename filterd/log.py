@@ -41,9 +41,10 @@ def configure(form: Literal["auto", "json", "console"], level: str, **bound: Any
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
-    # aiosmtpd logs commands at INFO and message lines at DEBUG; asyncio logs whole exceptions with arguments.
+    # aiosmtpd logs commands at INFO and message lines at DEBUG; asyncio and uvicorn log exceptions with arguments.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 def get_logger() -> Logger:
@@ -142,7 +143,7 @@ class Events:
         """Policy and model were read again."""
         self._log.info("server.reloaded", result=result, detail=detail)
 
-    def worker_exited(self, worker: int, code: int, restart_seconds: float) -> None:
+    def worker_exited(self, worker: str, code: int, restart_seconds: float) -> None:
         """A worker died and will be restarted."""
         self._log.error("worker.exited", worker=worker, code=code, restart_seconds=restart_seconds)
 

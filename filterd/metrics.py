@@ -152,6 +152,19 @@ class Metrics:
         _touch(self.model_swaps, ("loaded", "refused"))
 
 
+class SupervisorMetrics:
+    """The series of the supervisor itself, in its own process and registry."""
+
+    def __init__(self, prometheus_registry: CollectorRegistry) -> None:
+        registry = prometheus_registry
+        self.workers = Gauge(
+            "filterd_workers_ready", "Workers that listen, score and reach the store.", registry=registry
+        )
+        self.restarts = Counter("filterd_worker_restarts", "Workers that died and were restarted.", registry=registry)
+        self.reloads = Counter("filterd_reloads", "Attempts to read the policy again.", ("result",), registry=registry)
+        _touch(self.reloads, ("loaded", "refused"))
+
+
 def _touch(series: Counter | Gauge | Histogram, *labels: Iterable[str]) -> None:
     for values in itertools.product(*labels):
         series.labels(*values)

@@ -1,0 +1,50 @@
+"""``filterd serve``: the daemon in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filterd.commands.config import ConfigOption
+
+if TYPE_CHECKING:
+    from filterd.config import Loaded
+
+
+def run(config: ConfigOption = None) -> None:
+    """Receive, judge and hand on messages until SIGTERM; SIGHUP reads policy and models again."""
+    import asyncio
+    import os
+
+    from filterd import config as configuration
+
+    environ = dict(os.environ)
+    path = configuration.find(config, environ)
+    loaded = configuration.load(path, environ)
+    raise SystemExit(asyncio.run(_serve(loaded, environ)))
+
+
+async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
+    import contextlib
+    import tempfile
+
+    from filterd import bootstrap, log
+    from filterd.listeners import bind_all, close_all
+
+    server = loaded.config.server
+    log.configure(server.log_format, server.log_level, worker="supervisor")
+    with contextlib.ExitStack() as stack:
+        folder = Path(server.runtime_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="filterd-")))
+        bootstrap.check(loaded.config)
+        events = bootstrap.events_of(loaded.config)
+        listeners = bind_all(loaded.config)
+        stack.callback(close_all, listeners)
+        supervisor, admin = bootstrap.build_supervisor(loaded, environ, listeners, folder)
+        admin_sockets = [each.socket for each in listeners if each.edge == "admin"]
+        for each in listeners:
+            events.listening(each.edge, each.address)
+        await admin.start(admin_sockets)
+        try:
+            return await supervisor.run()
+        finally:
+            await admin.drain(1.0)

@@ -1,0 +1,104 @@
+"""uvicorn inside our own loop and on our own sockets; signals stay with the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import uvicorn
+
+_BACKLOG = 1024
+
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class HttpEdge:
+    """Serves an ASGI application on sockets that are handed in."""
+
+    def __init__(
+        self, app: AsgiApp, *, certificate: str = "", key: str = "", on_bug: Callable[[BaseException], None]
+    ) -> None:
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                _Guard(app, on_bug),
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                ssl_certfile=certificate or None,
+                ssl_keyfile=key or None,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections; returns once it does."""
+        self._task = asyncio.create_task(self._server.serve(sockets=list(sockets)))
+        await self._server.is_accepting.wait()
+
+    async def drain(self, seconds: float) -> int:
+        """Stop accepting and let running requests finish for at most ``seconds``; how many did not."""
+        if self._task is None:
+            return 0
+        self._server.should_exit = True
+        state = self._server.server_state
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._task)
+        except TimeoutError:
+            abandoned = len(state.tasks)
+            for task in list(state.tasks):
+                task.cancel()
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            return abandoned
+        return 0
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_accepting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the servers, then say so."""
+        await super().startup(sockets)
+        self.is_accepting.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals alone."""
+        yield
+
+
+class _Guard:
+    """The catch-all around the application: a bug is reported and answered 503, which callers try again."""
+
+    def __init__(self, app: AsgiApp, on_bug: Callable[[BaseException], None]) -> None:
+        self._app = app
+        self._on_bug = on_bug
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        is_answering = False
+
+        async def watched(message: Mapping[str, Any]) -> None:
+            nonlocal is_answering
+            is_answering = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as exc:  # noqa: BLE001  # the catch-all
+            self._on_bug(exc)
+            if not is_answering:
+                headers = [(b"content-type", b"text/plain"), (b"retry-after", b"30")]
+                await send({"type": "http.response.start", "status": 503, "headers": headers})
+                await send({"type": "http.response.body", "body": b"temporary error\n"})

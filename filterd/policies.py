@@ -1,0 +1,82 @@
+"""Turns the policy settings into one ``Policy`` per channel.
+
+The keys an override leaves out follow the default rule; its lists are its own, the default lists still apply
+after them (``core.policy`` has the precedence).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from filterd.core.bundle import POINT_NAMES
+from filterd.core.envelope import Channel
+from filterd.core.policy import Policy, Rule, Scope, SenderList, Threshold
+from filterd.core.verdict import Action
+from filterd.errors import ConfigError
+from filterd.settings import Config, OverrideSettings, PolicySettings, RuleSettings
+
+_RULE_KEYS = ("tag_at", "quarantine_at", "reject_at", "subject_tag", "unscannable")
+
+
+def policies_of(config: Config) -> Mapping[Channel, Policy]:
+    """The policy of each channel. Raises ConfigError for an unknown operating point or a recipient named twice.
+
+    An SMS is never refused: its sender has no queue, so what mail would reject is held.
+    """
+    settings = config.policy
+    default = Scope(
+        rule=_rule("policy", settings), allow=SenderList.of(settings.allow), deny=SenderList.of(settings.deny)
+    )
+    policy = Policy(
+        default=default,
+        overrides=MappingProxyType(_overrides(settings, default.rule)),
+        deny_action=Action(settings.deny_action),
+        can_reject=config.smtp.position == "before-queue",
+    )
+    return MappingProxyType({Channel.EMAIL: policy, Channel.SMS: replace(policy, can_reject=False)})
+
+
+def _rule(where: str, settings: RuleSettings) -> Rule:
+    return Rule(
+        tag_at=_known_point(f"{where}.tag_at", settings.tag_at),
+        quarantine_at=_known_point(f"{where}.quarantine_at", settings.quarantine_at),
+        reject_at=_known_point(f"{where}.reject_at", settings.reject_at),
+        subject_tag=settings.subject_tag,
+        unscannable=settings.unscannable,
+        is_enabled=settings.enabled,
+    )
+
+
+def _known_point(key: str, at: Threshold | None) -> Threshold | None:
+    """``at``, if every bundle has such an operating point: a misspelt one would never act."""
+    if isinstance(at, str) and at not in POINT_NAMES:
+        near = difflib.get_close_matches(at, POINT_NAMES, n=1, cutoff=0.0)[0]
+        raise ConfigError(f"{key}: no operating point is named {at!r}; did you mean {near!r}?")
+    return at
+
+
+def _overrides(settings: PolicySettings, default: Rule) -> dict[str, Scope]:
+    scopes: dict[str, Scope] = {}
+    for i, override in enumerate(settings.overrides):
+        scope = Scope(
+            rule=_overridden(f"policy.overrides[{i}]", override, default),
+            allow=SenderList.of(override.allow),
+            deny=SenderList.of(override.deny),
+        )
+        for recipient in override.recipients:
+            name = recipient.strip().lower().removeprefix("@").rstrip(".")
+            if name in scopes:
+                raise ConfigError(f"policy.overrides[{i}].recipients: {name} is named twice")
+            scopes[name] = scope
+    return scopes
+
+
+def _overridden(where: str, override: OverrideSettings, default: Rule) -> Rule:
+    given = override.model_fields_set
+    own = _rule(where, override)
+    changes = {key: getattr(own, key) for key in _RULE_KEYS if key in given}
+    is_enabled = own.is_enabled if "enabled" in given else default.is_enabled
+    return replace(default, is_enabled=is_enabled, **changes)
