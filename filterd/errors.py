@@ -21,6 +21,7 @@
     │   └── Overloaded         452 4.3.2, too many in flight
     ├── WebhookError
     │   ├── SignatureInvalid   403
+    │   ├── Unsigned           503, the provider may sign its next try
     │   └── PayloadInvalid     422
     └── BundleError            the candidate is refused, the incumbent stays
         ├── ChecksumMismatch   a file is not the one the bundle was published with
@@ -140,6 +141,12 @@ class SignatureInvalid(WebhookError):
     """The signature is missing, wrong, stale or replayed."""
 
     public = "invalid signature"
+
+
+class Unsigned(WebhookError):
+    """There is no signature, and the provider is known to leave it out at times and to try again."""
+
+    public = "signature required"
 
 
 class PayloadInvalid(WebhookError):

@@ -253,6 +253,24 @@ class SmsInbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardRequest:
+    """One HTTP call of a customer's URL."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Forwarder(Protocol):
+    """Calls a customer's URL."""
+
+    async def forward(self, request: ForwardRequest) -> None:
+        """Returns once the URL answered 2xx. Raises RelayUnavailable for anything else; never follows a redirect."""
+        ...
+
+
 class Scope(StrEnum):
     """What an API token may do."""
 

@@ -1,0 +1,48 @@
+"""The adapters of the providers that are turned on. A new provider is one file beside this one, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from filterd.edges.webhooks.adapter import Adapter
+from filterd.edges.webhooks.generic import Generic, key_of
+from filterd.edges.webhooks.plivo import Plivo
+from filterd.edges.webhooks.telnyx import Telnyx, public_key_of
+from filterd.edges.webhooks.twilio import Twilio
+from filterd.edges.webhooks.vonage import Vonage
+from filterd.settings import SmsSettings
+
+
+def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
+    """Provider name -> adapter. Raises ConfigError for a key that cannot be used."""
+    skew = settings.clock_skew_seconds
+    adapters: dict[str, Adapter] = {}
+    if settings.twilio.auth_token:
+        adapters["twilio"] = Twilio(
+            auth_token=settings.twilio.auth_token.reveal(),
+            deliver_url=settings.twilio.deliver_url,
+            is_redirecting=settings.twilio.reply == "redirect" and bool(settings.twilio.deliver_url),
+        )
+    if settings.vonage.signature_secret:
+        adapters["vonage"] = Vonage(
+            signature_secret=settings.vonage.signature_secret.reveal(),
+            signature_method=settings.vonage.signature_method,
+            clock_skew_seconds=skew,
+            deliver_url=settings.vonage.deliver_url,
+        )
+    if settings.telnyx.public_key:
+        adapters["telnyx"] = Telnyx(
+            public_key=public_key_of(settings.telnyx.public_key),
+            clock_skew_seconds=skew,
+            deliver_url=settings.telnyx.deliver_url,
+        )
+    if settings.plivo.auth_token:
+        adapters["plivo"] = Plivo(auth_token=settings.plivo.auth_token.reveal(), deliver_url=settings.plivo.deliver_url)
+    if settings.generic.secret:
+        adapters["generic"] = Generic(
+            key=key_of(settings.generic.secret.reveal()),
+            clock_skew_seconds=skew,
+            deliver_url=settings.generic.deliver_url,
+        )
+    return MappingProxyType(adapters)

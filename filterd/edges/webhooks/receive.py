@@ -1,0 +1,125 @@
+"""The one way of a webhook call: verify, parse, store, judge, answer.
+
+The signature is checked over the raw body and the configured URL before anything in the body is believed. The
+provider hears 2xx only after the commit; from then on the message is ours, and what cannot be judged now is judged
+later by the outbox worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from filterd.clock import mint_id
+from filterd.core.envelope import MessageId
+from filterd.core.verdict import OutcomeKind
+from filterd.edges.webhooks.adapter import Adapter, WebhookReply
+from filterd.edges.webhooks.judge import SmsJudge
+from filterd.edges.webhooks.request import WebhookRequest
+from filterd.errors import FilterdError, PayloadInvalid, SignatureInvalid, TemporaryError, Unsigned
+from filterd.log import Events
+from filterd.metrics import Metrics
+from filterd.ports import Arrival, Clock, SmsInbox, SmsMessage, SmsPart
+from filterd.replies import http_status
+
+_RETRY_AFTER_SECONDS = 30
+_RESULTS = {Arrival.COMPLETE: "accepted", Arrival.PARTIAL: "partial", Arrival.DUPLICATE: "duplicate"}
+
+
+class Webhooks:
+    """Receives the calls of every provider that is turned on."""
+
+    def __init__(
+        self,
+        *,
+        adapters: Mapping[str, Adapter],
+        inbox: SmsInbox,
+        judge: SmsJudge,
+        wake_outbox: Callable[[], None],
+        clock: Clock,
+        metrics: Metrics,
+        events: Events,
+    ) -> None:
+        self._adapters = adapters
+        self._inbox = inbox
+        self._judge = judge
+        self._wake_outbox = wake_outbox
+        self._clock = clock
+        self._metrics = metrics
+        self._events = events
+        self._in_hand: set[MessageId] = set()
+        """Being judged now: a provider that repeats itself meanwhile must not have it judged twice."""
+
+    def adapter(self, provider: str) -> Adapter | None:
+        """The adapter, if the provider is turned on."""
+        return self._adapters.get(provider)
+
+    async def receive(self, adapter: Adapter, request: WebhookRequest, deadline: float) -> WebhookReply:
+        """The answer to one call, at the latest shortly after ``deadline`` (the event loop's time)."""
+        try:
+            now = self._clock.now()
+            adapter.verify(request, now)
+            parts = adapter.parse(request, now)
+            arrived = [await self._store(part, deadline) for part in parts]
+        except FilterdError as exc:
+            return self._refuse(adapter, exc)
+        # From here on the message is durable and ours: nothing may be answered but 2xx.
+        is_ham = False
+        for arrival, message, part in arrived:
+            self._metrics.webhooks.labels(adapter.name, _RESULTS[arrival]).inc()
+            if message is not None:
+                is_ham = await self._settle(adapter, message, deadline)
+            elif arrival is Arrival.DUPLICATE and adapter.is_redirecting:
+                is_ham = await self._recall(part, deadline)
+        return adapter.reply(is_ham=is_ham)
+
+    async def _store(self, part: SmsPart, deadline: float) -> tuple[Arrival, SmsMessage | None, SmsPart]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                arrival, message = await self._inbox.receive(part, mint_id(self._clock))
+        except TimeoutError as exc:
+            raise TemporaryError("the inbox did not commit in time") from exc
+        return arrival, message, part
+
+    async def _settle(self, adapter: Adapter, message: SmsMessage, deadline: float) -> bool:
+        """Judge now if there is time, else leave it to the worker; whether the message passes."""
+        if message.id in self._in_hand:
+            return False
+        self._in_hand.add(message.id)
+        try:
+            async with asyncio.timeout_at(deadline):
+                kind = await self._judge.settle(
+                    message, has_customer=bool(adapter.deliver_url), is_redirected=adapter.is_redirecting
+                )
+        except (TimeoutError, TemporaryError) as exc:
+            self._events.record_failed(message.id, f"judged later: {type(exc).__name__}")
+            return False
+        finally:
+            self._in_hand.discard(message.id)
+            self._wake_outbox()
+        return kind is OutcomeKind.RELAYED
+
+    async def _recall(self, part: SmsPart, deadline: float) -> bool:
+        """What was answered the first time a decided message came, so that a lost answer costs no message."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._judge.would_pass(SmsMessage(id=mint_id(self._clock), parts=(part,)))
+        except TimeoutError:
+            return False
+
+    def _refuse(self, adapter: Adapter, error: FilterdError) -> WebhookReply:
+        self._metrics.webhooks.labels(adapter.name, _result(error)).inc()
+        self._events.webhook_refused(adapter.name, f"{type(error).__name__}: {error.detail}")
+        return refusal(http_status(error), error.public)
+
+
+def _result(error: FilterdError) -> str:
+    if isinstance(error, SignatureInvalid | Unsigned):
+        return "bad_signature"
+    return "bad_payload" if isinstance(error, PayloadInvalid) else "unavailable"
+
+
+def refusal(status: int, public: str) -> WebhookReply:
+    """A refusal with a constant text; 503 says when to try again."""
+    headers = (("retry-after", str(_RETRY_AFTER_SECONDS)),) if status == 503 else ()
+    return WebhookReply(status=status, body=f"{public}\n".encode(), headers=headers)
