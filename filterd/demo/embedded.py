@@ -77,14 +77,14 @@ def command(config: Path, *arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def daemon(config: Path, ports: Ports, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """``filterd serve`` until the end of the block, then drained."""
+def daemon(config: Path, ports: Ports, log: Path, *, is_ready_needed: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """``filterd serve`` until the end of the block, then drained; ready, or at least listening, when it begins."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # our own command
             [sys.executable, "-m", "filterd.cli", "serve"], env=environment(config), stdout=output, stderr=output
         )
     try:
-        _wait_until_ready(process, ports, log)
+        _wait_until(process, ports, log, "readyz" if is_ready_needed else "")
         yield process
     finally:
         process.terminate()
@@ -102,15 +102,25 @@ def get(url: str) -> str:
     return body.decode()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], ports: Ports, log: Path) -> None:
+def _wait_until(process: subprocess.Popen[bytes], ports: Ports, log: Path, page: str) -> None:
+    """Wait for the admin ``page``; where it is empty, for the SMTP port to answer."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
-            get(f"http://127.0.0.1:{ports.admin}/readyz")
+            if page:
+                get(f"http://127.0.0.1:{ports.admin}/{page}")
+            else:
+                _greeting(ports.smtp)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"the daemon did not become ready:\n{log.read_text(encoding='utf-8', errors='replace')}")
+    raise RuntimeError(f"the daemon did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def _greeting(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+        if not peer.recv(3):
+            raise ConnectionError("closed without a greeting")
