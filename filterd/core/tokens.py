@@ -1,0 +1,201 @@
+"""Features as the integers a model reads. The one way from bytes to model input, for trainer and daemon alike.
+
+A word becomes its own hash and those of its character n-grams; there is no vocabulary, so no word is unknown. The
+linear path reads single words, pairs of neighbours, subject words once more, and facts.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from filterd.core.bundle import Hashing
+from filterd.core.domains import Domains
+from filterd.core.envelope import Channel, Envelope
+from filterd.core.features import EMAIL_SIDE, Features, extract
+from filterd.core.message import Message, ParseLimits, parse_email
+from filterd.core.normalize import NORMALIZER_VERSION, Normalizer
+from filterd.core.sms import SMS_SIDE, extract_sms, text_of
+
+Ints = npt.NDArray[np.int32]
+
+_SEED = 20_261
+DEFAULT_HASHING: Mapping[Channel, Hashing] = MappingProxyType(
+    {
+        Channel.EMAIL: Hashing(
+            normalizer=NORMALIZER_VERSION,
+            seed=_SEED,
+            max_tokens=512,
+            grams=6,
+            token_buckets=32_768,
+            max_wide=1_024,
+            wide_buckets=2**18,
+            side=EMAIL_SIDE,
+        ),
+        Channel.SMS: Hashing(
+            normalizer=NORMALIZER_VERSION,
+            seed=_SEED,
+            max_tokens=96,
+            grams=6,
+            token_buckets=32_768,
+            max_wide=192,
+            wide_buckets=2**18,
+            side=SMS_SIDE,
+        ),
+    }
+)
+"""What a new model is trained with."""
+
+_TAIL_SHARE = 4
+"""One word in four is read from the end of a body that is too long."""
+_CAPACITY = 60_000
+_PAIR = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_SHIFT = np.uint64(29)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Model input of one message."""
+
+    tokens: Ints
+    """int32[T, G]; rows from ``length`` on are 0."""
+    length: int
+    """[1, T]"""
+    wide: Ints
+    """int32[W], distinct; 0 fills the rest."""
+    side: npt.NDArray[np.float32]
+    """float32[S]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """Everything read from one message on the way to its tokens."""
+
+    tokens: Tokens
+    features: Features
+    message: Message | None
+    """None for an SMS."""
+    text: str
+    """What a reader sees; for the fingerprint."""
+
+
+class Extractor:
+    """Bytes to tokens for one channel; remembers the words it has seen, at most 60,000."""
+
+    def __init__(self, channel: Channel, hashing: Hashing, limits: ParseLimits) -> None:
+        self.channel = channel
+        self.hashing = hashing
+        self._limits = limits
+        self._domains = Domains()
+        self._normalizer = Normalizer(self._domains.registrable)
+        self._encoder = Encoder(hashing)
+
+    def __call__(self, raw: bytes, envelope: Envelope | None = None) -> Extracted:
+        """Everything about one message. ``envelope`` is not read yet. Raises Unscannable."""
+        del envelope
+        message = None
+        if self.channel is Channel.EMAIL:
+            message = parse_email(raw, self._limits)
+            features = extract(message, self._normalizer, self._domains)
+            text = f"{message.subject}\n{message.text}"
+        else:
+            text = text_of(raw)[: self._limits.max_text_chars]
+            features = extract_sms(text, self._normalizer)
+        return Extracted(tokens=self._encoder.encode(features), features=features, message=message, text=text)
+
+
+class Encoder:
+    """Features to tokens; remembers the words it has seen."""
+
+    def __init__(self, hashing: Hashing, capacity: int = _CAPACITY) -> None:
+        self._hashing = hashing
+        self._capacity = capacity + hashing.max_tokens
+        self._rows = np.zeros((self._capacity, hashing.grams), dtype=np.int32)
+        self._words = np.zeros(self._capacity, dtype=np.uint64)
+        self._known: dict[str, int] = {}
+
+    def encode(self, features: Features) -> Tokens:
+        """The model input; the same for equal features, whatever was encoded before."""
+        hashing = self._hashing
+        if len(self._known) + hashing.max_tokens > self._capacity:
+            self._known.clear()
+        read = _read(features, hashing.max_tokens)
+        known = self._known
+        index = [known[word] if word in known else self._learn(word) for word in read] or [self._learn("<none>")]
+        at = np.array(index, dtype=np.intp)
+        tokens = np.zeros((hashing.max_tokens, hashing.grams), dtype=np.int32)
+        tokens[: len(at)] = self._rows[at]
+        return Tokens(tokens=tokens, length=len(at), wide=self._wide(features, self._words[at]), side=features.side)
+
+    def _wide(self, features: Features, words: npt.NDArray[np.uint64]) -> Ints:
+        hashing = self._hashing
+        seed = hashing.seed
+        extra = [zlib.crc32(f"f:{fact}".encode(), seed) for fact in features.facts]
+        if "<body>" in features.head:
+            subject = features.head[1 : features.head.index("<from>")]
+            extra += [zlib.crc32(f"s:{word}".encode("utf-8", "replace"), seed) for word in subject]
+        single = np.concatenate((np.array(extra, dtype=np.uint64), words))
+        ids = np.unique(_buckets(single, hashing.wide_buckets))
+        if len(ids) < hashing.max_wide:
+            pairs = _buckets(words[:-1] * _PAIR + words[1:], hashing.wide_buckets)
+            ids = np.concatenate((ids, np.setdiff1d(pairs, ids)))
+        wide = np.zeros(hashing.max_wide, dtype=np.int32)
+        count = min(len(ids), hashing.max_wide)
+        wide[:count] = ids[:count]
+        return wide
+
+    def _learn(self, word: str) -> int:
+        row = len(self._known)
+        ids = token_ids(word, self._hashing)
+        self._rows[row] = 0
+        self._rows[row, : len(ids)] = ids
+        self._words[row] = zlib.crc32(word.encode("utf-8", "replace"), self._hashing.seed)
+        self._known[word] = row
+        return row
+
+
+def token_ids(word: str, hashing: Hashing) -> list[int]:
+    """Id of the word, then those of its n-grams: at most ``grams``, each in [1, token_buckets)."""
+    buckets = hashing.token_buckets - 1
+    data = word.encode("utf-8", "replace")
+    ids = [zlib.crc32(data, hashing.seed) % buckets + 1]
+    if word[0] == "<" and ":" not in word:
+        return ids
+    marked = f"^{word.strip('<>')}$"
+    ends = [marked[:4], marked[-4:]]
+    inner = sorted({marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)} - {*ends, marked})
+    # The n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
+    chosen = sorted(zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in inner)
+    first = [zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in dict.fromkeys(ends)]
+    return ids + [value % buckets + 1 for value in (first + chosen)[: hashing.grams - 1]]
+
+
+def wide_id(word: str, hashing: Hashing) -> int:
+    """Id of a single word in the linear path."""
+    value = np.array([zlib.crc32(word.encode("utf-8", "replace"), hashing.seed)], dtype=np.uint64)
+    return int(_buckets(value, hashing.wide_buckets)[0])
+
+
+def _read(features: Features, most: int) -> tuple[str, ...]:
+    """The words that are read: all of head and tail, the beginning and the end of the body."""
+    whole = (*features.head, *features.body, *features.tail)
+    if len(whole) <= most:
+        return whole
+    room = most - len(features.head) - len(features.tail)
+    if room <= 0:
+        return whole[:most]
+    end = room // _TAIL_SHARE
+    body = features.body
+    return (*features.head, *body[: room - end], *(body[-end:] if end else ()), *features.tail)
+
+
+def _buckets(values: npt.NDArray[np.uint64], buckets: int) -> Ints:
+    mixed = values * _MIX
+    mixed ^= mixed >> _SHIFT
+    return (mixed % np.uint64(buckets - 1)).astype(np.int32) + np.int32(1)
