@@ -121,7 +121,12 @@ def _telnyx(url: str, secret: str, sms: _Sms, now: datetime) -> _Signed:  # noqa
 def _plivo(url: str, secret: str, sms: _Sms, now: datetime) -> _Signed:  # noqa: ARG001  # signs no time
     fields = {"From": sms.sender, "To": sms.recipient, "Type": "sms", "Text": sms.text, "MessageUUID": sms.id}
     body = urlencode(fields).encode()
-    return {"content-type": _FORM, **dict(plivo.signed_headers(secret, url, body))}, body
+    headers = {
+        "content-type": _FORM,
+        "x-plivo-signature-v3": plivo.signature_v3(secret, url, fields.items(), sms.id),
+        "x-plivo-signature-v3-nonce": sms.id,
+    }
+    return headers, body
 
 
 def _generic(url: str, secret: str, sms: _Sms, now: datetime) -> _Signed:  # noqa: ARG001  # not bound to the URL
