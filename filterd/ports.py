@@ -5,7 +5,7 @@ Adapters implement them; ``filterd.testing`` has fakes that pass the same contra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -305,4 +305,35 @@ class TokenStore(Protocol):
 
     async def revoke_token(self, name: str) -> None:
         """Raises NotFound."""
+        ...
+
+
+class Upkeep(Protocol):
+    """What keeps the store tidy."""
+
+    async def reap(self) -> int:
+        """Pending messages older than an hour become held (``ack-unknown``), ended leases too, aborted ones go.
+
+        Returns how many rows changed.
+        """
+        ...
+
+    async def purge(self, now: datetime) -> Mapping[str, int]:
+        """Delete what is past its declared days; rows per table."""
+        ...
+
+    async def erase(self, address: str, by: str) -> Mapping[str, int]:
+        """Delete what names ``address`` as sender or recipient; rows per table. Raises UsageError if it is empty."""
+        ...
+
+    async def count_held(self) -> int:
+        """Messages in the quarantine."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when the database does not answer."""
+        ...
+
+    def check_room(self) -> None:
+        """Raises StoreFull when there is less free disk space than ``store.min_free_bytes``."""
         ...
