@@ -1,7 +1,4 @@
-"""Stand-ins for the ports, for tests of filterd and of what is built on it.
-
-They pass the same contract tests as the real parts (``tests/contract``).
-"""
+"""A clock, a scanner and a relay that do as they are told."""
 
 from __future__ import annotations
 

@@ -1,0 +1,145 @@
+"""Forgetting: rows past their declared days, and everything about one person."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Text, delete, func, or_, select, type_coerce, update
+
+from filterd.core.envelope import domain_of
+from filterd.ports import HeldState
+from filterd.store.inbox import SmsState
+from filterd.store.quarantine import audit
+from filterd.store.schema import (
+    FeedbackRecord,
+    HeldRecord,
+    SmsMessageRecord,
+    VerdictRecord,
+    address_key,
+    only_key,
+)
+
+BATCH = 500
+"""Rows deleted in one transaction, so that messages are never kept waiting for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Days rows are kept; 0 keeps them."""
+
+    verdict_days: int = 0
+    quarantine_days: int = 0
+    feedback_days: int = 0
+    sms_days: int = 0
+
+
+TABLES = ("verdict", "held", "feedback", "sms")
+
+
+def purge(connection: Connection, table: str, retention: Retention, now: datetime) -> int:
+    """Delete up to ``BATCH`` rows of ``table`` that are past their days; how many went."""
+    days = {
+        "verdict": retention.verdict_days,
+        "held": retention.quarantine_days,
+        "feedback": retention.feedback_days,
+        "sms": retention.sms_days,
+    }[table]
+    if days == 0:
+        return 0
+    old = now - timedelta(days=days)
+    if table == "verdict":
+        ids = select(VerdictRecord.id).where(VerdictRecord.received_at < old).limit(BATCH)
+        statement = delete(VerdictRecord).where(VerdictRecord.id.in_(ids), VerdictRecord.received_at < old)
+    elif table == "held":
+        moving = (HeldState.PENDING.value, HeldState.RELEASING.value)
+        ids = select(HeldRecord.id).where(HeldRecord.received_at < old, HeldRecord.state.not_in(moving)).limit(BATCH)
+        statement = delete(HeldRecord).where(HeldRecord.id.in_(ids))
+    elif table == "feedback":
+        numbers = select(FeedbackRecord.id).where(FeedbackRecord.given_at < old).limit(BATCH)
+        statement = delete(FeedbackRecord).where(FeedbackRecord.id.in_(numbers))
+    else:
+        # What nobody has judged or delivered yet is ours to keep.
+        done = SmsMessageRecord.state == SmsState.DONE.value
+        ids = select(SmsMessageRecord.id).where(done, SmsMessageRecord.received_at < old).limit(BATCH)
+        statement = delete(SmsMessageRecord).where(SmsMessageRecord.id.in_(ids))
+    return connection.execute(statement).rowcount
+
+
+def erase(connection: Connection, address: str, by: str, now: datetime) -> dict[str, int]:
+    """Delete what names ``address`` as sender or recipient; of a message for several people, only that recipient.
+
+    Returns rows per table. The audit row says how many, not whose.
+    """
+    key = address_key(address)
+    ids = _messages_of(connection, key)
+    counts = {"verdict": _erase_verdicts(connection, key), "held": _erase_held(connection, key)}
+    left = set(connection.scalars(select(VerdictRecord.id).where(VerdictRecord.id.in_(ids))))
+    reporters = func.lower(FeedbackRecord.reporter) == key
+    gone = FeedbackRecord.message_id.in_([id for id in ids if id not in left])
+    counts["feedback"] = connection.execute(delete(FeedbackRecord).where(or_(reporters, gone))).rowcount
+    counts["sms"] = connection.execute(
+        delete(SmsMessageRecord).where(or_(SmsMessageRecord.sender_key == key, SmsMessageRecord.recipient_key == key))
+    ).rowcount
+    audit(connection, now, by, "erased", "", json.dumps(counts))
+    return counts
+
+
+def _messages_of(connection: Connection, key: str) -> list[str]:
+    whole = or_(VerdictRecord.sender_key == key, VerdictRecord.recipient_key == key)
+    return list(connection.scalars(select(VerdictRecord.id).where(whole).distinct()))
+
+
+def _erase_verdicts(connection: Connection, key: str) -> int:
+    whole = or_(VerdictRecord.sender_key == key, VerdictRecord.recipient_key == key)
+    count = connection.execute(delete(VerdictRecord).where(whole)).rowcount
+    for row in _shared(connection, VerdictRecord, key):
+        left = _without(row.recipients, key)
+        this = (VerdictRecord.id == row.id, VerdictRecord.part == row.part)
+        if left:
+            values = {"recipients": left, "recipient_key": only_key(left)}
+            connection.execute(update(VerdictRecord).where(*this).values(**values))
+        else:
+            connection.execute(delete(VerdictRecord).where(*this))
+        count += 1
+    return count
+
+
+def _erase_held(connection: Connection, key: str) -> int:
+    whole = or_(HeldRecord.sender_key == key, HeldRecord.recipient_key == key)
+    count = connection.execute(delete(HeldRecord).where(whole)).rowcount
+    for row in _shared(connection, HeldRecord, key):
+        left = _without(row.recipients, key)
+        if left:
+            tree = row.envelope | {
+                "recipients": [pair for pair in row.envelope["recipients"] if address_key(pair[0]) != key]
+            }
+            values = {
+                "recipients": left,
+                "recipient_key": only_key(left),
+                "search": "\n".join((row.sender, *left, row.subject)).lower(),
+                "envelope": tree,
+            }
+            connection.execute(update(HeldRecord).where(HeldRecord.id == row.id).values(**values))
+        else:
+            connection.execute(delete(HeldRecord).where(HeldRecord.id == row.id))
+        count += 1
+    return count
+
+
+def _shared(connection: Connection, table: type[VerdictRecord | HeldRecord], key: str) -> list[Row[Any]]:
+    """Rows with several recipients, ``key`` among them."""
+    # Narrowed down by the domain, which is ASCII in a list of recipients as received; then read and compared.
+    needle = domain_of(key) if domain_of(key).isascii() else ""
+    lists = func.lower(type_coerce(table.recipients, Text))
+    columns = [c for c in table.__table__.c if c.name != "body"]
+    rows = connection.execute(
+        select(*columns).where(table.recipient_key == "", lists.contains(needle, autoescape=True))
+    )
+    return [row for row in rows if any(address_key(a) == key for a in row.recipients)]
+
+
+def _without(recipients: list[str], key: str) -> list[str]:
+    return [a for a in recipients if address_key(a) != key]

@@ -1,0 +1,291 @@
+"""The store on SQLite or PostgreSQL: one method, one transaction.
+
+Writes go through the group writer of this process; reads have connections of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.engine import URL
+
+from filterd.clock import SystemClock
+from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.verdict import Decision, Feedback, Verdict
+from filterd.errors import StoreFull, StoreUnavailable, UsageError
+from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, Token, VerdictRow
+from filterd.settings import Config
+from filterd.store import inbox, migrate, quarantine, retention, tokens, verdicts
+from filterd.store.engine import create_engine, create_file, database_url, sqlite_path, translated
+from filterd.store.retention import Retention
+from filterd.store.schema import HeldRecord
+from filterd.store.writer import GroupWriter
+
+T = TypeVar("T")
+
+_INLINE_BYTES = 16_384
+"""Messages up to this size are hashed and compressed on the event loop: it takes less time than a thread does."""
+_CHORE_SECONDS = 60.0
+"""Longest wait for a chore: nobody stands in line behind it."""
+PENDING_SECONDS = 3_600.0
+"""How long a message may be pending before it counts as held."""
+
+
+def _ignore(_is_up: bool, _error: str) -> None:  # noqa: FBT001  # the shape of Events.store_state
+    """Nobody listens."""
+
+
+class SqlStore:
+    """Verdicts, quarantine, feedback, SMS inbox and tokens in one database."""
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        clock: Clock,
+        timeout_seconds: float = 5.0,
+        group_commit_seconds: float = 0.002,
+        reassembly_seconds: float = 30.0,
+        min_free_bytes: int = 0,
+        keep: Retention | None = None,
+        on_state: Callable[[bool, str], None] = _ignore,
+    ) -> None:
+        self._url = url
+        self._name = url.render_as_string(hide_password=True)
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._reassembly_seconds = reassembly_seconds
+        self._min_free_bytes = min_free_bytes
+        self._keep = keep or Retention()
+        self._write_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=True)
+        self._read_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=False)
+        self._writer = GroupWriter(
+            self._write_engine,
+            name=self._name,
+            window_seconds=group_commit_seconds,
+            timeout_seconds=timeout_seconds,
+            on_state=on_state,
+        )
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._write_engine.dispose)
+            stack.push_async_callback(self._read_engine.dispose)
+            await stack.enter_async_context(self._writer)
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Commit what waits, then close the connections."""
+        await self._exit.aclose()
+
+    # The database as a whole
+
+    async def migrate(self) -> None:
+        """Create or upgrade the tables. Raises StoreUnavailable, or ConfigError for a newer database."""
+        path = sqlite_path(self._url)
+        if path is not None:
+            create_file(path)
+        with translated(self._name):
+            await migrate.upgrade(self._write_engine)
+
+    async def revision(self) -> str:
+        """The revision of the tables; empty where there are none. Raises StoreUnavailable."""
+        with translated(self._name):
+            return await migrate.current(self._read_engine)
+
+    async def differences(self) -> Sequence[str]:
+        """What the tables and this code disagree about. Raises StoreUnavailable."""
+        with translated(self._name):
+            return await migrate.differences(self._read_engine)
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when the database does not answer."""
+        await self._read(lambda c: c.execute(text("SELECT 1")).close())
+
+    def check_room(self) -> None:
+        """Raises StoreFull when the disk has less free space than ``store.min_free_bytes``; SQLite only."""
+        path = sqlite_path(self._url)
+        if path is None or not self._min_free_bytes:
+            return
+        try:
+            free = os.statvfs(path.parent)
+        except OSError as exc:
+            raise StoreUnavailable(f"database {self._name}: {exc.strerror}") from None
+        if free.f_bavail * free.f_frsize < self._min_free_bytes:
+            raise StoreFull(f"less than {self._min_free_bytes} bytes free for database {self._name}")
+
+    # VerdictStore
+
+    async def record(self, verdict: Verdict) -> None:
+        """See ``ports.VerdictStore``."""
+        await self._write(partial(verdicts.record, row=verdicts.row_from(verdict)))
+
+    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+        """See ``ports.VerdictStore``."""
+        prepare = partial(quarantine.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
+        new = prepare() if len(raw) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
+        await self._write(partial(quarantine.hold, new=new))
+
+    async def settle(self, id: MessageId, state: HeldState) -> None:
+        """See ``ports.VerdictStore``."""
+        await self._write(partial(quarantine.settle, id=id, state=state, now=self._clock.now()))
+
+    # Quarantine
+
+    async def list_held(
+        self, *, limit: int = 50, before: MessageId | None = None, channel: Channel | None = None, query: str = ""
+    ) -> Sequence[HeldSummary]:
+        """See ``ports.Quarantine``."""
+        return await self._read(partial(quarantine.listed, limit=limit, before=before, channel=channel, query=query))
+
+    async def held(self, id: MessageId) -> HeldMessage:
+        """See ``ports.Quarantine``."""
+        row = await self._read(partial(quarantine.find, id=id))
+        return await asyncio.to_thread(quarantine.message_from, row)
+
+    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
+        """See ``ports.Quarantine``."""
+        now = self._clock.now()
+        row = await self._write(partial(quarantine.claim, id=id, by=by, lease_seconds=lease_seconds, now=now))
+        return await asyncio.to_thread(quarantine.message_from, row)
+
+    async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
+        """See ``ports.Quarantine``."""
+        await self._write(partial(quarantine.finish, id=id, by=by, now=self._clock.now(), delivered=delivered))
+
+    async def delete_held(self, id: MessageId, by: str) -> None:
+        """See ``ports.Quarantine``."""
+        await self._write(partial(quarantine.remove, id=id, by=by, now=self._clock.now()))
+
+    async def count_held(self) -> int:
+        """Messages in the quarantine."""
+        state = HeldRecord.state.in_((HeldState.HELD.value, HeldState.RELEASING.value))
+        return await self._read(lambda c: c.scalar(select(func.count()).select_from(HeldRecord).where(state)) or 0)
+
+    # FeedbackLedger
+
+    async def add_feedback(self, feedback: Feedback) -> bool:
+        """See ``ports.FeedbackLedger``."""
+        return await self._write(partial(verdicts.add_feedback, feedback=feedback))
+
+    async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
+        """See ``ports.FeedbackLedger``."""
+        return await self._read(partial(verdicts.fetch, id=id))
+
+    # SmsInbox
+
+    async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:
+        """See ``ports.SmsInbox``."""
+        now = self._clock.now()
+        return await self._write(
+            partial(inbox.receive, part=part, id=id, now=now, reassembly_seconds=self._reassembly_seconds)
+        )
+
+    async def decided(self, id: MessageId, *, forward: bool) -> None:
+        """See ``ports.SmsInbox``."""
+        state = inbox.SmsState.FORWARD if forward else inbox.SmsState.DONE
+        await self._write(partial(inbox.advance, id=id, state=state, due_at=self._clock.now()))
+
+    async def claim_work(self, *, limit: int, lease_seconds: float) -> Sequence[tuple[SmsMessage, bool]]:
+        """See ``ports.SmsInbox``."""
+        now = self._clock.now()
+        return await self._write(partial(inbox.claim, limit=limit, lease_seconds=lease_seconds, now=now))
+
+    async def forwarded(self, id: MessageId) -> None:
+        """See ``ports.SmsInbox``."""
+        state = inbox.SmsState.DONE
+        await self._write(partial(inbox.advance, id=id, state=state, due_at=self._clock.now()))
+
+    async def retry_later(self, id: MessageId, delay_seconds: float) -> None:
+        """See ``ports.SmsInbox``."""
+        due_at = self._clock.now() + timedelta(seconds=delay_seconds)
+        await self._write(partial(inbox.postpone, id=id, due_at=due_at))
+
+    # TokenStore
+
+    async def add_token(self, token: Token, secret_sha256: str) -> None:
+        """See ``ports.TokenStore``."""
+        await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256))
+
+    async def find_token(self, secret_sha256: str) -> Token | None:
+        """See ``ports.TokenStore``."""
+        return await self._read(partial(tokens.find, secret_sha256=secret_sha256))
+
+    async def list_tokens(self) -> Sequence[Token]:
+        """See ``ports.TokenStore``."""
+        return await self._read(tokens.listed)
+
+    async def revoke_token(self, name: str) -> None:
+        """See ``ports.TokenStore``."""
+        await self._write(partial(tokens.revoke, name=name, now=self._clock.now()))
+
+    # Upkeep
+
+    async def reap(self) -> int:
+        """See ``ports.Upkeep``."""
+        now = self._clock.now()
+        return await self._write(partial(quarantine.reap, now=now, pending_seconds=PENDING_SECONDS), _CHORE_SECONDS)
+
+    async def purge(self, now: datetime) -> Mapping[str, int]:
+        """See ``ports.Upkeep``."""
+        counts = dict.fromkeys(retention.TABLES, 0)
+        for table in retention.TABLES:
+            operation = partial(retention.purge, table=table, retention=self._keep, now=now)
+            while deleted := await self._write(operation, _CHORE_SECONDS):
+                counts[table] += deleted
+        return counts
+
+    async def erase(self, address: str, by: str) -> Mapping[str, int]:
+        """See ``ports.Upkeep``."""
+        if not address.strip():
+            raise UsageError("no address to erase")
+        operation = partial(retention.erase, address=address, by=by, now=self._clock.now())
+        return await self._write(operation, _CHORE_SECONDS)
+
+    async def _write(self, operation: Callable[[Connection], T], timeout_seconds: float | None = None) -> T:
+        return await self._writer.submit(operation, timeout_seconds=timeout_seconds)
+
+    async def _read(self, operation: Callable[[Connection], T]) -> T:
+        with translated(self._name):
+            async with asyncio.timeout(self._timeout_seconds), self._read_engine.begin() as connection:
+                return await connection.run_sync(operation)
+
+
+@asynccontextmanager
+async def open_store(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    on_state: Callable[[bool, str], None] = _ignore,
+    is_migrating: bool = True,
+) -> AsyncIterator[SqlStore]:
+    """The store that ``config`` names, its tables brought up to date. Raises ConfigError or StoreUnavailable."""
+    settings = config.store
+    store = SqlStore(
+        database_url(settings.url.reveal(), config.server.state_dir),
+        clock=clock or SystemClock(),
+        timeout_seconds=settings.timeout_seconds,
+        group_commit_seconds=settings.group_commit_seconds,
+        reassembly_seconds=config.sms.reassembly_seconds,
+        min_free_bytes=settings.min_free_bytes,
+        keep=Retention(
+            verdict_days=settings.verdict_retention_days,
+            quarantine_days=settings.quarantine_retention_days,
+            feedback_days=settings.feedback_retention_days,
+            sms_days=settings.sms_retention_days,
+        ),
+        on_state=on_state,
+    )
+    async with store:
+        if is_migrating:
+            await store.migrate()
+        yield store

@@ -1,0 +1,167 @@
+"""Verdicts, and people's labels on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.verdict import Action, Decision, Feedback, Outcome, Reason, Verdict
+from filterd.errors import NotFound
+from filterd.ports import VerdictRow
+from filterd.store.schema import (
+    FeedbackRecord,
+    HeldRecord,
+    HeldRetryRecord,
+    VerdictRecord,
+    address_key,
+    only_key,
+)
+
+_KEY = ("id", "part")
+
+
+def part_of(recipients: Sequence[str]) -> str:
+    """What tells the rows of one message apart: 16 hex digits for this group of recipients."""
+    joined = "\n".join(recipients).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(joined).hexdigest()[:16]
+
+
+def row_from(verdict: Verdict) -> dict[str, Any]:
+    """The columns of ``verdict``."""
+    decision, scan = verdict.decision, verdict.decision.scan
+    return {
+        "id": verdict.id,
+        "part": part_of(verdict.recipients),
+        "channel": verdict.channel.value,
+        "received_at": verdict.received_at,
+        "sender": verdict.sender,
+        "sender_key": address_key(verdict.sender),
+        "recipients": list(verdict.recipients),
+        "recipient_key": only_key(verdict.recipients),
+        "peer": verdict.peer,
+        "size_bytes": verdict.size_bytes,
+        "action": decision.action.value,
+        "reason": decision.reason.value,
+        "detail": decision.detail,
+        "outcome": verdict.outcome.kind.value,
+        "reply_code": verdict.outcome.reply.code,
+        "is_ambiguous": verdict.outcome.ambiguous,
+        "probability": scan.probability if scan else None,
+        "logit": scan.logit if scan else None,
+        "threshold": decision.threshold,
+        "model": scan.model if scan else "",
+        "fingerprint": scan.fingerprint if scan else "",
+        "elapsed_seconds": verdict.elapsed_seconds,
+    }
+
+
+def verdict_from(row: Row[Any]) -> VerdictRow:
+    """The verdict in ``row``."""
+    return VerdictRow(
+        id=MessageId(row.id),
+        channel=Channel(row.channel),
+        received_at=row.received_at,
+        sender=row.sender,
+        recipients=tuple(row.recipients),
+        peer=row.peer,
+        size_bytes=row.size_bytes,
+        action=Action(row.action),
+        reason=Reason(row.reason),
+        detail=row.detail,
+        outcome=row.outcome,
+        reply_code=row.reply_code,
+        probability=row.probability,
+        logit=row.logit,
+        threshold=row.threshold,
+        model=row.model,
+        fingerprint=row.fingerprint,
+        elapsed_seconds=row.elapsed_seconds,
+    )
+
+
+def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcome: Outcome) -> Verdict:
+    """The verdict written together with a held body; the pipeline writes it again with its timings."""
+    return Verdict.of(envelope, size_bytes, decision, outcome, {})
+
+
+def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT; both databases spell it the same."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def record(connection: Connection, row: dict[str, Any]) -> None:
+    """Insert the verdict, or replace it where the message has one for these recipients."""
+    statement = upsert(connection, _table(VerdictRecord))
+    replaced = {name: statement.excluded[name] for name in row if name not in _KEY}
+    connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=replaced), row)
+
+
+def fetch(connection: Connection, id: MessageId) -> tuple[VerdictRow, ...]:
+    """Every verdict on the message. Raises NotFound."""
+    message = message_of(connection, id)
+    rows = connection.execute(
+        select(VerdictRecord).where(VerdictRecord.id == message).order_by(VerdictRecord.part)
+    ).all()
+    if not rows:
+        raise NotFound(f"no verdict {id}")
+    return tuple(verdict_from(row) for row in rows)
+
+
+def message_of(connection: Connection, id: str) -> str:
+    """The id of the message ``id`` stands for: a second held part has an id of its own. Raises NotFound."""
+    if connection.scalar(select(VerdictRecord.id).where(VerdictRecord.id == id).limit(1)) is not None:
+        return id
+    retried = select(HeldRetryRecord.held_id).where(HeldRetryRecord.message_id == id)
+    held = select(HeldRecord.message_id).where(or_(HeldRecord.id == id, HeldRecord.id.in_(retried))).limit(1)
+    message: str | None = connection.scalar(held)
+    if message is None:
+        raise NotFound(f"no message {id}")
+    return message
+
+
+def add_feedback(connection: Connection, feedback: Feedback) -> bool:
+    """Append the label and revoke the reporter's earlier, opposite one; False where it stands already.
+
+    Raises NotFound.
+    """
+    message = message_of(connection, feedback.message_id)
+    active = (
+        FeedbackRecord.message_id == message,
+        FeedbackRecord.reporter == feedback.reporter,
+        FeedbackRecord.revoked_at.is_(None),
+    )
+    label = connection.scalar(select(FeedbackRecord.label).where(*active).with_for_update())
+    if label == feedback.label.value:
+        return False
+    if label is not None:
+        connection.execute(update(FeedbackRecord).where(*active).values(revoked_at=feedback.given_at))
+    connection.execute(
+        insert(FeedbackRecord).values(
+            message_id=message,
+            label=feedback.label.value,
+            reporter=feedback.reporter,
+            origin=feedback.origin,
+            given_at=feedback.given_at,
+        )
+    )
+    return True
+
+
+def labels(connection: Connection, since: datetime | None = None) -> Sequence[Row[Any]]:
+    """Labels that stand, oldest first."""
+    statement = select(FeedbackRecord).where(FeedbackRecord.revoked_at.is_(None)).order_by(FeedbackRecord.id)
+    if since is not None:
+        statement = statement.where(FeedbackRecord.given_at >= since)
+    return connection.execute(statement).all()
+
+
+def _table(record: type[VerdictRecord]) -> Table:
+    table = record.__table__
+    assert isinstance(table, Table)
+    return table

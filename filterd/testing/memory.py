@@ -1,0 +1,461 @@
+"""The whole store in dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Verdict
+from filterd.errors import NotFound, StoreFull, UsageError
+from filterd.ports import (
+    Arrival,
+    Clock,
+    HeldMessage,
+    HeldState,
+    HeldSummary,
+    SmsMessage,
+    SmsPart,
+    Token,
+    VerdictRow,
+)
+from filterd.replies import HELD
+from filterd.testing.fakes import FixedClock
+
+
+@dataclass(slots=True)
+class _Held:
+    """A held message; ``names`` are the ids of all attempts to send it."""
+
+    message: HeldMessage
+    names: set[MessageId]
+    key: object
+    since: datetime
+    lease_until: datetime | None = None
+    claimed_by: str = ""
+
+
+@dataclass(slots=True)
+class _Sms:
+    """A message in the inbox; ``state`` is partial, judge, forward or done."""
+
+    parts: list[SmsPart]
+    state: str
+    due_at: datetime
+
+
+class MemoryStore:
+    """The whole store in dictionaries. Raises ``failure`` from every method while it is set."""
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        failure: Exception | None = None,
+        keep_days: int = 30,
+        reassembly_seconds: float = 30.0,
+    ) -> None:
+        self.clock = clock or FixedClock()
+        self.failure = failure
+        self.has_room = True
+        self._keep_days = keep_days
+        self._reassembly_seconds = reassembly_seconds
+        self._verdicts: dict[tuple[MessageId, tuple[str, ...]], VerdictRow] = {}
+        self._held: dict[MessageId, _Held] = {}
+        self._feedback: list[Feedback] = []
+        self._sms: dict[MessageId, _Sms] = {}
+        self._tokens: dict[str, tuple[Token, str]] = {}
+
+    def _check(self) -> datetime:
+        if self.failure is not None:
+            raise self.failure
+        return self.clock.now()
+
+    async def record(self, verdict: Verdict) -> None:
+        """See ``ports.VerdictStore``."""
+        self._check()
+        self._verdicts[verdict.id, verdict.recipients] = _row(verdict)
+
+    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+        """See ``ports.VerdictStore``."""
+        now = self._check()
+        state = HeldState.PENDING if pending else HeldState.HELD
+        addresses = tuple(r.address for r in envelope.recipients)
+        outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
+        self._verdicts[envelope.id, addresses] = _row(Verdict.of(envelope, len(raw), decision, outcome, {}))
+        is_sms = envelope.channel is Channel.SMS
+        key = envelope.id if is_sms else (envelope.sender, addresses, raw, envelope.received_at.date())
+        for known in self._held.values():
+            if known.key == key:
+                known.names.add(envelope.id)
+                known.since = now
+                if known.message.summary.state in {HeldState.PENDING, HeldState.ABORTED}:
+                    _move(known, state)
+                return
+        part = sum(envelope.id == known.message.envelope.id for known in self._held.values())
+        id = MessageId(f"{int(envelope.id, 16) ^ part:032x}")
+        summary = _summary(id, state, envelope, raw, decision)
+        message = HeldMessage(summary=summary, envelope=envelope, raw=raw)
+        self._held[id] = _Held(message=message, names={envelope.id} if part == 0 else set(), key=key, since=now)
+
+    async def settle(self, id: MessageId, state: HeldState) -> None:
+        """See ``ports.VerdictStore``."""
+        now = self._check()
+        before = {HeldState.PENDING} | ({HeldState.ABORTED} if state is HeldState.HELD else set())
+        for known in self._held.values():
+            is_meant = id in known.names or known.message.envelope.id == id
+            if is_meant and known.message.summary.state in before:
+                _move(known, state)
+                known.since = now
+
+    async def list_held(
+        self, *, limit: int = 50, before: MessageId | None = None, channel: Channel | None = None, query: str = ""
+    ) -> Sequence[HeldSummary]:
+        """See ``ports.Quarantine``."""
+        self._check()
+        shown = [
+            known.message.summary
+            for id, known in sorted(self._held.items(), reverse=True)
+            if known.message.summary.state in {HeldState.HELD, HeldState.RELEASING}
+            and (before is None or id < before)
+            and (channel is None or known.message.summary.channel is channel)
+        ]
+        return tuple(s for s in shown if query.lower() in _search(s))[:limit]
+
+    async def held(self, id: MessageId) -> HeldMessage:
+        """See ``ports.Quarantine``."""
+        self._check()
+        known = self._find(id)
+        if known.message.summary.state is HeldState.DELETED:
+            raise NotFound(f"message {id} was deleted")
+        return known.message
+
+    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
+        """See ``ports.Quarantine``."""
+        now = self._check()
+        known = self._find(id)
+        if not _is_free(known, now):
+            raise UsageError(f"message {id} is {known.message.summary.state}, not held")
+        _move(known, HeldState.RELEASING)
+        known.claimed_by, known.lease_until = by, now + timedelta(seconds=lease_seconds)
+        return known.message
+
+    async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
+        """See ``ports.Quarantine``."""
+        self._check()
+        known = self._find(id)
+        state = known.message.summary.state
+        is_releasing = state is HeldState.RELEASING
+        if not (is_releasing and (delivered or known.claimed_by == by)) and not (delivered and state is HeldState.HELD):
+            raise UsageError(f"message {id} is {state}, not being released")
+        _move(known, HeldState.RELEASED if delivered else HeldState.HELD)
+        known.claimed_by, known.lease_until = "", None
+        if delivered:
+            known.key = None
+
+    async def delete_held(self, id: MessageId, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
+        """See ``ports.Quarantine``."""
+        now = self._check()
+        known = self._find(id)
+        if not _is_free(known, now) and known.message.summary.state is not HeldState.PENDING:
+            raise UsageError(f"message {id} is {known.message.summary.state} and cannot be deleted")
+        _move(known, HeldState.DELETED)
+        known.key = None
+
+    def _find(self, id: MessageId) -> _Held:
+        for own, known in self._held.items():
+            if (own == id or id in known.names) and known.message.summary.state is not HeldState.ABORTED:
+                return known
+        raise NotFound(f"no held message {id}")
+
+    async def add_feedback(self, feedback: Feedback) -> bool:
+        """See ``ports.FeedbackLedger``."""
+        self._check()
+        message = self._message_of(feedback.message_id)
+        for i, given in enumerate(self._feedback):
+            if given.message_id == message and given.reporter == feedback.reporter:
+                if given.label is feedback.label:
+                    return False
+                del self._feedback[i]
+                break
+        self._feedback.append(replace(feedback, message_id=message))
+        return True
+
+    async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
+        """See ``ports.FeedbackLedger``."""
+        self._check()
+        message = self._message_of(id)
+        rows = tuple(row for (known, _), row in sorted(self._verdicts.items()) if known == message)
+        if not rows:
+            raise NotFound(f"no verdict {id}")
+        return rows
+
+    def _message_of(self, id: MessageId) -> MessageId:
+        if any(known == id for known, _ in self._verdicts):
+            return id
+        for own, known in self._held.items():
+            if own == id or id in known.names:
+                return known.message.envelope.id
+        raise NotFound(f"no message {id}")
+
+    async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:
+        """See ``ports.SmsInbox``."""
+        now = self._check()
+        for known_id, known in self._sms.items():
+            if any((p.provider, p.provider_id) == (part.provider, part.provider_id) for p in known.parts):
+                return Arrival.DUPLICATE, _sms(known_id, known) if known.state == "judge" else None
+        judged_by = now + timedelta(seconds=60)
+        if part.parts <= 1:
+            self._sms[id] = _Sms([part], "judge", judged_by)
+            return Arrival.COMPLETE, _sms(id, self._sms[id])
+        for known_id, known in self._sms.items():
+            if known.state == "partial" and _belongs(part, known.parts):
+                id = known_id
+                break
+        else:
+            self._sms[id] = _Sms([], "partial", now + timedelta(seconds=self._reassembly_seconds))
+        whole = self._sms[id]
+        whole.parts.append(part)
+        if len(whole.parts) < part.parts:
+            return Arrival.PARTIAL, None
+        whole.state, whole.due_at = "judge", judged_by
+        return Arrival.COMPLETE, _sms(id, whole)
+
+    async def decided(self, id: MessageId, *, forward: bool) -> None:
+        """See ``ports.SmsInbox``."""
+        self._advance(id, "forward" if forward else "done", 0)
+
+    async def claim_work(self, *, limit: int, lease_seconds: float) -> Sequence[tuple[SmsMessage, bool]]:
+        """See ``ports.SmsInbox``."""
+        now = self._check()
+        due = [i for i in self._sms.items() if i[1].state != "done" and i[1].due_at <= now]
+        work = []
+        for id, known in sorted(due, key=lambda i: i[1].due_at)[:limit]:
+            known.state = "judge" if known.state == "partial" else known.state
+            known.due_at = now + timedelta(seconds=lease_seconds)
+            work.append((_sms(id, known), known.state == "forward"))
+        return tuple(work)
+
+    async def forwarded(self, id: MessageId) -> None:
+        """See ``ports.SmsInbox``."""
+        self._advance(id, "done", 0)
+
+    async def retry_later(self, id: MessageId, delay_seconds: float) -> None:
+        """See ``ports.SmsInbox``."""
+        self._advance(id, "", delay_seconds)
+
+    def _advance(self, id: MessageId, state: str, delay_seconds: float) -> None:
+        now = self._check()
+        if id not in self._sms:
+            raise NotFound(f"no SMS {id}")
+        known = self._sms[id]
+        known.state = state or known.state
+        known.due_at = now + timedelta(seconds=delay_seconds)
+
+    async def add_token(self, token: Token, secret_sha256: str) -> None:
+        """See ``ports.TokenStore``."""
+        self._check()
+        if token.name in self._tokens:
+            raise UsageError(f"a token named {token.name} exists")
+        self._tokens[token.name] = (token, secret_sha256)
+
+    async def find_token(self, secret_sha256: str) -> Token | None:
+        """See ``ports.TokenStore``."""
+        self._check()
+        return next((token for token, secret in self._tokens.values() if secret == secret_sha256), None)
+
+    async def list_tokens(self) -> Sequence[Token]:
+        """See ``ports.TokenStore``."""
+        self._check()
+        return tuple(self._tokens[name][0] for name in sorted(self._tokens))
+
+    async def revoke_token(self, name: str) -> None:
+        """See ``ports.TokenStore``."""
+        self._check()
+        if name not in self._tokens:
+            raise NotFound(f"no token {name}")
+        del self._tokens[name]
+
+    async def reap(self) -> int:
+        """See ``ports.Upkeep``."""
+        now = self._check()
+        old = now - timedelta(hours=1)
+        changed = 0
+        for id, known in list(self._held.items()):
+            state = known.message.summary.state
+            if state is HeldState.PENDING and known.since < old:
+                _move(known, HeldState.HELD, detail="ack-unknown")
+            elif state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now:
+                _move(known, HeldState.HELD)
+            elif state is HeldState.ABORTED and known.since < old:
+                del self._held[id]
+            else:
+                continue
+            changed += 1
+        return changed
+
+    async def purge(self, now: datetime) -> Mapping[str, int]:
+        """See ``ports.Upkeep``."""
+        self._check()
+        old = now - timedelta(days=self._keep_days)
+        moving = {HeldState.PENDING, HeldState.RELEASING}
+        verdicts = [key for key, row in self._verdicts.items() if row.received_at < old]
+        held = [
+            id
+            for id, known in self._held.items()
+            if known.message.summary.state not in moving and known.message.envelope.received_at < old
+        ]
+        sms = [id for id, known in self._sms.items() if known.state == "done" and known.parts[0].received_at < old]
+        feedback = [given for given in self._feedback if given.given_at < old]
+        return self._drop(verdicts, held, feedback, sms)
+
+    async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory
+        """See ``ports.Upkeep``."""
+        self._check()
+        if not address.strip():
+            raise UsageError("no address to erase")
+        gone = _key(address)
+        before = {id for id, _ in self._verdicts}
+        verdicts = [key for key, row in self._verdicts.items() if _key(row.sender) == gone or _all(row, gone)]
+        held = [
+            id
+            for id, known in self._held.items()
+            if _key(known.message.envelope.sender) == gone or _all(known.message.summary, gone)
+        ]
+        sms = [
+            id
+            for id, known in self._sms.items()
+            if gone in {_key(known.parts[0].sender), _key(known.parts[0].recipient)}
+        ]
+        counts = self._drop(verdicts, held, [], sms)
+        counts["verdict"] += self._thin_verdicts(gone)
+        counts["held"] += self._thin_held(gone)
+        lost = before - {id for id, _ in self._verdicts}
+        given = [f for f in self._feedback if _key(f.reporter) == gone or f.message_id in lost]
+        counts["feedback"] = self._drop([], [], given, [])["feedback"]
+        return counts
+
+    def _thin_verdicts(self, gone: str) -> int:
+        shared = [(key, row) for key, row in self._verdicts.items() if gone in map(_key, row.recipients)]
+        for key, row in shared:
+            left = tuple(r for r in row.recipients if _key(r) != gone)
+            self._verdicts[key] = replace(row, recipients=left)
+        return len(shared)
+
+    def _thin_held(self, gone: str) -> int:
+        shared = [k for k in self._held.values() if gone in map(_key, k.message.summary.recipients)]
+        for known in shared:
+            left = tuple(r for r in known.message.envelope.recipients if _key(r.address) != gone)
+            summary = replace(known.message.summary, recipients=tuple(r.address for r in left))
+            known.message = replace(known.message, summary=summary, envelope=known.message.envelope.only(left))
+        return len(shared)
+
+    def _drop(
+        self,
+        verdicts: Sequence[tuple[MessageId, tuple[str, ...]]],
+        held: Sequence[MessageId],
+        feedback: Sequence[Feedback],
+        sms: Sequence[MessageId],
+    ) -> dict[str, int]:
+        for key in verdicts:
+            del self._verdicts[key]
+        for id in held:
+            del self._held[id]
+        self._feedback = [given for given in self._feedback if given not in feedback]
+        for id in sms:
+            del self._sms[id]
+        return {"verdict": len(verdicts), "held": len(held), "feedback": len(feedback), "sms": len(sms)}
+
+    async def count_held(self) -> int:
+        """See ``ports.Upkeep``."""
+        return len(await self.list_held(limit=len(self._held)))
+
+    async def ping(self) -> None:
+        """See ``ports.Upkeep``."""
+        self._check()
+
+    def check_room(self) -> None:
+        """See ``ports.Upkeep``."""
+        if not self.has_room:
+            raise StoreFull("no room")
+
+
+def _row(verdict: Verdict) -> VerdictRow:
+    decision, scan = verdict.decision, verdict.decision.scan
+    return VerdictRow(
+        id=verdict.id,
+        channel=verdict.channel,
+        received_at=verdict.received_at,
+        sender=verdict.sender,
+        recipients=verdict.recipients,
+        peer=verdict.peer,
+        size_bytes=verdict.size_bytes,
+        action=decision.action,
+        reason=decision.reason,
+        detail=decision.detail,
+        outcome=verdict.outcome.kind.value,
+        reply_code=verdict.outcome.reply.code,
+        probability=scan.probability if scan else None,
+        logit=scan.logit if scan else None,
+        threshold=decision.threshold,
+        model=scan.model if scan else "",
+        fingerprint=scan.fingerprint if scan else "",
+        elapsed_seconds=verdict.elapsed_seconds,
+    )
+
+
+def _summary(id: MessageId, state: HeldState, envelope: Envelope, raw: bytes, decision: Decision) -> HeldSummary:
+    found = raw.partition(b"\r\n\r\n")[0].lower().find(b"subject:")
+    subject = raw[found + 8 :].split(b"\r\n", 1)[0].decode("utf-8", "replace").strip() if found >= 0 else ""
+    return HeldSummary(
+        id=id,
+        channel=envelope.channel,
+        state=state,
+        received_at=envelope.received_at,
+        sender=envelope.sender,
+        recipients=tuple(r.address for r in envelope.recipients),
+        subject=subject if envelope.channel is Channel.EMAIL else "",
+        size_bytes=len(raw),
+        action=decision.action,
+        reason=decision.reason,
+        detail=decision.detail,
+        probability=decision.scan.probability if decision.scan else None,
+        model=decision.scan.model if decision.scan else "",
+    )
+
+
+def _move(known: _Held, state: HeldState, detail: str = "") -> None:
+    summary = known.message.summary
+    known.message = replace(known.message, summary=replace(summary, state=state, detail=detail or summary.detail))
+
+
+def _is_free(known: _Held, now: datetime) -> bool:
+    state = known.message.summary.state
+    is_over = state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now
+    return state is HeldState.HELD or is_over
+
+
+def _search(summary: HeldSummary) -> str:
+    return "\n".join((summary.sender, *summary.recipients, summary.subject)).lower()
+
+
+def _belongs(part: SmsPart, parts: Sequence[SmsPart]) -> bool:
+    first = parts[0]
+    return part.part not in {p.part for p in parts} and all(
+        getattr(part, name) == getattr(first, name)
+        for name in ("provider", "sender", "recipient", "reference", "parts")
+    )
+
+
+def _sms(id: MessageId, known: _Sms) -> SmsMessage:
+    return SmsMessage(id=id, parts=tuple(sorted(known.parts, key=lambda p: p.part)))
+
+
+def _key(address: str) -> str:
+    key = address.strip().lower()
+    return key if "@" in key else key.removeprefix("+")
+
+
+def _all(row: VerdictRow | HeldSummary, gone: str) -> bool:
+    return {_key(r) for r in row.recipients} == {gone}
