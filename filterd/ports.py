@@ -11,7 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
+from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Action, Decision, Feedback, Reason, Reply, Scan, Verdict
 
 
@@ -48,6 +49,33 @@ class Relay(Protocol):
         Raises RelayUnavailable when it cannot be reached or closes before the final dot, and RelayAmbiguous when
         it falls silent after it.
         """
+        ...
+
+
+class MailTransaction(Relay, Protocol):
+    """One mail transaction with the next hop, opened while the sender still speaks."""
+
+    async def rcpt(self, recipient: Recipient) -> Reply:
+        """The next hop's reply to this recipient, or to MAIL where it refused that.
+
+        Raises RelayUnavailable.
+        """
+        ...
+
+    def abort(self) -> None:
+        """End it without a message; no effect after ``send``."""
+        ...
+
+
+class NextHop(Relay, Protocol):
+    """The mail server that accepted mail is handed to."""
+
+    def open(self, envelope: Envelope) -> MailTransaction:
+        """A transaction for the sender of ``envelope``; its recipients are given one by one."""
+        ...
+
+    async def offers(self) -> Offers | None:
+        """The service extensions it offers, as last seen; None while it was never reached."""
         ...
 
 

@@ -24,6 +24,8 @@ HELD = Reply(code=250, enhanced="2.0.0", lines=("Ok, held for review",))
 REFUSED_BY_POLICY = Reply(code=550, enhanced="5.7.1", lines=("Message refused by content policy",))
 DEFERRED_BY_POLICY = Reply(code=451, enhanced="4.7.1", lines=("Temporary error, try again later",))
 TEMPORARY = Reply(code=451, enhanced="4.3.0", lines=("Temporary error, try again later",))
+NEXT_HOP_CLOSED = Reply(code=451, enhanced="4.4.2", lines=("Connection to next hop lost",))
+UTF8_NOT_POSSIBLE = Reply(code=553, enhanced="5.6.7", lines=("Next hop does not take UTF-8 addresses",))
 SHUTTING_DOWN = Reply(code=421, enhanced="4.3.2", lines=("Service shutting down, try again later",))
 
 _REPLIES: tuple[tuple[type[FilterdError], int, str], ...] = (

@@ -1,14 +1,42 @@
 """Our header block in front of a message, forged headers out of it, every other octet as received.
 
-Never re-serialises: bytes are spliced (RFC 5322 section 2.2; RFC 8601 section 5 for Authentication-Results).
+Never re-serialises: bytes are spliced (RFC 5322 section 2.2; RFC 8601 section 5 for Authentication-Results). Header
+lines end at CRLF, and also at a CR or LF that stands alone, because some readers end them there: a forged header is
+removed under every reading. Every function takes linear time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import format_datetime
 
-from filterd.core.envelope import Envelope, MessageId
-from filterd.core.verdict import Decision
+from filterd.core.envelope import Envelope, MessageId, Peer
+from filterd.core.verdict import Action, Decision, Scan
+
+REQUIRED_SCORE = 5.0
+"""The ``required=`` of X-Spam-Status: SpamAssassin's, which filters of users know."""
+MAX_SCORE = 30.0
+MAX_LEVEL = 50
+
+_BLANK = re.compile(rb"\r\n\r\n|\A\r\n")
+_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
+_MAILBOX_LINE = re.compile(rb">?From [^\r\n]*(?:\r\n|\r|\n)")
+_SUSPECT = re.compile(rb"spam|filterd|authentication-results", re.IGNORECASE)
+_NAME_NOISE = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
+_OURS = (b"x-spam-", b"x-spamd-", b"x-rspamd-", b"x-filterd-")
+_RECEIVED = re.compile(rb"(?:\A|[\r\n])received[ \t]*:", re.IGNORECASE)
+_SUBJECT = re.compile(rb"(?:\A|(?<=[\r\n]))subject[ \t]*:", re.IGNORECASE)
+_RELEASE = re.compile(rb"(?:\A|(?<=[\r\n]))x-filterd-release: ([0-9a-f]{32}) ([0-9a-f]{64})\r\n", re.IGNORECASE)
+_UNSAFE_WORD = re.compile(r"[^A-Za-z0-9_.:+\[\]-]")
+_UNSAFE_TEST = re.compile(r"[^A-Z0-9_]")
+_COMMENT_OR_SPACE = re.compile(rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*", re.DOTALL)
+_AUTHSERV_ID = re.compile(rb'"([^"\\\r\n]*)"|([^\s;()"]+)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,20 +45,218 @@ class Stamp:
 
     hostname: str
     trusted_authserv_ids: frozenset[str] = frozenset()
+    """Lower case."""
     release_key: bytes = b""
     """Signs released messages so that they pass the filter once more."""
 
 
 def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -> bytes:
     """``raw`` with our block in front and forged headers removed."""
-    raise NotImplementedError
+    end = _header_end(raw)
+    header, body = raw[:end], raw[end:]
+    if _SUSPECT.search(header.translate(None, _NAME_NOISE)):
+        header = _without_forged(header, settings.trusted_authserv_ids)
+    block = _block(envelope, decision, settings)
+    if decision.subject_tag:
+        header, extra = _tag_subject(header, decision.subject_tag.encode("ascii", "replace"))
+        block += extra
+    mailbox_line = _MAILBOX_LINE.match(header)
+    at = mailbox_line.end() if mailbox_line else 0
+    return b"".join((header[:at], block, _fence(header[at : at + 1024]), header[at:], body))
+
+
+def count_hops(raw: bytes) -> int:
+    """How many Received lines the message carries."""
+    return sum(1 for _ in _RECEIVED.finditer(raw, 0, _header_end(raw)))
+
+
+def score_of(scan: Scan, threshold: float | None) -> float:
+    """The probability on SpamAssassin's scale: 5.0 is the threshold, one point is one unit of log-odds.
+
+    score = 5 + logit(p) - logit(threshold), in [-30, 30], rounded to 0.1 without crossing the threshold. Where no
+    threshold decided, that of the operating point ``normal`` stands in, or 0.5.
+    """
+    at = scan.points.get("normal", 0.5) if threshold is None else threshold
+    score = REQUIRED_SCORE + _logit(scan.probability) - _logit(at)
+    score = round(max(-MAX_SCORE, min(MAX_SCORE, score)), 1) + 0.0  # not -0.0
+    if scan.probability < at:
+        return min(score, REQUIRED_SCORE - 0.1)
+    return max(score, REQUIRED_SCORE)
 
 
 def release_header(raw: bytes, id: MessageId, settings: Stamp) -> bytes:
     """The line put in front of a released message, with CRLF; signs ``id`` and ``raw``."""
-    raise NotImplementedError
+    return f"X-Filterd-Release: {id} {_release_code(raw, id, settings.release_key)}\r\n".encode("ascii")
 
 
 def find_release(raw: bytes, settings: Stamp) -> MessageId | None:
-    """The id in a valid release header of ``raw``, wherever later hops put lines in front of it; else None."""
-    raise NotImplementedError
+    """The id in a valid release header of ``raw``, wherever later hops put lines in front of it; else None.
+
+    Only the first such line counts, and an empty key is never valid.
+    """
+    if not settings.release_key:
+        return None
+    match = _RELEASE.search(raw, 0, _header_end(raw) + 2)
+    if match is None:
+        return None
+    id = MessageId(match[1].decode("ascii"))
+    expected = _release_code(raw[match.end() :], id, settings.release_key)
+    return id if hmac.compare_digest(expected.encode("ascii"), match[2].lower()) else None
+
+
+def _release_code(rest: bytes, id: MessageId, key: bytes) -> str:
+    return hmac.new(key, id.encode("ascii") + hashlib.sha256(rest).digest(), hashlib.sha256).hexdigest()
+
+
+def _header_end(raw: bytes) -> int:
+    """Where the header block ends: behind its last line, before the empty one.
+
+    The longest reading counts (CRLF CRLF only), so that no reader sees header lines that were not looked at.
+    """
+    match = _BLANK.search(raw)
+    if match is None:
+        return len(raw)
+    return match.start() + 2 if match.end() - match.start() == 4 else 0
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
+
+
+# --- our block -----------------------------------------------------------------------------------------------
+
+
+def _block(envelope: Envelope, decision: Decision, settings: Stamp) -> bytes:
+    lines = [
+        _received(envelope, settings.hostname),
+        f"X-Filterd-Id: {_word(envelope.id)}",
+        f"X-Filterd-Reason: {decision.reason.value}",
+    ]
+    if decision.action not in (Action.ACCEPT, Action.DEFER):
+        lines.append("X-Spam-Flag: YES")
+    lines += _status(decision)
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+
+def _status(decision: Decision) -> list[str]:
+    """What was found. Without a scan it says so, and never that the message is ham."""
+    scan = decision.scan
+    if scan is None:
+        return [f"X-Spam-Status: Unscanned, reason={decision.reason.value}"]
+    score = score_of(scan, decision.threshold)
+    answer = "No" if decision.action is Action.ACCEPT else "Yes"
+    tests = [decision.reason.value, *scan.signals][:20]
+    named = ",".join(_UNSAFE_TEST.sub("_", test.upper())[:40] for test in tests)
+    lines = [
+        f"X-Spam-Status: {answer}, score={score:.1f} required={REQUIRED_SCORE:.1f}\r\n\ttests={named}",
+        f"X-Spam-Score: {score:.1f}",
+    ]
+    stars = min(int(score), MAX_LEVEL)
+    if stars > 0:
+        lines.append(f"X-Spam-Level: {'*' * stars}")
+    return lines
+
+
+def _received(envelope: Envelope, hostname: str) -> str:
+    """Our trace line (RFC 5321 section 4.4)."""
+    peer = envelope.peer
+    protocol = _word(peer.protocol) or "SMTP"
+    origin = f"from {_word(peer.helo) or 'unknown'} ({_who(peer)})\r\n\t" if peer.address else ""
+    date = format_datetime(envelope.received_at)
+    here = f"by {_word(hostname) or 'localhost'} (filterd) with {protocol} id {_word(envelope.id)}"
+    return f"Received: {origin}{here};\r\n\t{date}"
+
+
+def _who(peer: Peer) -> str:
+    name = _word(peer.name) or "unknown"
+    return f"{name} [{_word(peer.address)}]"
+
+
+def _word(text: str) -> str:
+    """``text`` made of characters that can stand in a trace line."""
+    return _UNSAFE_WORD.sub("?", text)[:255]
+
+
+def _fence(after: bytes) -> bytes:
+    """What keeps our last header apart from the message's first line.
+
+    A first line that begins with a space would continue our header: a header of no meaning takes it in. A first line
+    that is no header begins the body: an empty line says so.
+    """
+    if not after or _HEADER.match(after) or after[:1] in b"\r\n":
+        return b""
+    if after[:1] in b" \t":
+        return b"X-Filterd-End: 1\r\n"
+    return b"\r\n"
+
+
+# --- the message's own headers -------------------------------------------------------------------------------
+
+
+def _without_forged(header: bytes, trusted: frozenset[str]) -> bytes:
+    """``header`` without lines only we, or a trusted server, may write."""
+    kept: list[bytes] = []
+    for first, lines in _fields(header):
+        whole = first + lines
+        if not _is_forged(whole, trusted):
+            kept.append(whole)
+        elif kept and not kept[-1].endswith(b"\r\n"):
+            # The field before ended at a stray CR or LF: strict readers took the two for one line, so the line
+            # end that stays is the removed one's.
+            kept[-1] = kept[-1].rstrip(b"\r\n") + _line_end(whole)
+    return b"".join(kept)
+
+
+def _fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each field as its first line and its continuation lines."""
+    first: bytes | None = None
+    rest: list[bytes] = []
+    for match in _LINES.finditer(header):
+        line = match[0]
+        if not line:
+            continue
+        if first is not None and line[:1] in b" \t":
+            rest.append(line)
+            continue
+        if first is not None:
+            yield first, b"".join(rest)
+        first, rest = line, []
+    if first is not None:
+        yield first, b"".join(rest)
+
+
+def _line_end(line: bytes) -> bytes:
+    return line[len(line.rstrip(b"\r\n")) :]
+
+
+def _is_forged(field: bytes, trusted: frozenset[str]) -> bool:
+    name, colon, value = field.partition(b":")
+    if not colon or len(name) > 1024:
+        return False
+    # Some readers drop NUL, spaces and octets outside ASCII from a name.
+    name = name.translate(None, _NAME_NOISE).lower()
+    if name.startswith(_OURS) or name == b"x-spam":
+        return True
+    return name == b"authentication-results" and _authserv_id(value) not in trusted
+
+
+def _authserv_id(value: bytes) -> str:
+    """The first word of an Authentication-Results value, lower case; empty where there is none."""
+    lead = _COMMENT_OR_SPACE.match(value)
+    match = _AUTHSERV_ID.match(value, lead.end() if lead else 0)
+    if match is None:
+        return ""
+    return (match[1] or match[2] or b"").decode("ascii", "replace").lower()
+
+
+def _tag_subject(header: bytes, tag: bytes) -> tuple[bytes, bytes]:
+    """``header`` with ``tag`` in front of its first subject, and the line to add where it has none."""
+    match = _SUBJECT.search(header)
+    if match is None:
+        return header, b"Subject: " + tag + b"\r\n"
+    rest = header[match.end() :]
+    if rest.lstrip(b" \t").startswith(tag):
+        return header, b""
+    gap = b"" if rest[:1] in b" \t\r\n" else b" "
+    return header[: match.end()] + b" " + tag + gap + rest, b""

@@ -1,0 +1,106 @@
+"""How much the SMTP edge takes on at a time, and who is trusted with what."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+
+_UNDECLARED_BYTES = 65_536
+
+
+class Networks:
+    """A set of networks clients are looked up in."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, str) or not address:
+            return False
+        known = self._known.get(address)
+        if known is None:
+            known = self._contains(address)
+            if len(self._known) >= 1024:
+                self._known.clear()
+            self._known[address] = known
+        return known
+
+    def _contains(self, text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address.version == n.version and address in n for n in self._networks)
+
+
+class Sessions:
+    """Counts connections, in all and per client address."""
+
+    def __init__(self, limit: int, limit_per_address: int) -> None:
+        self._limit = limit
+        self._limit_per_address = limit_per_address
+        self._total = 0
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self) -> bool:
+        """Whether there is room for one more; it counts from now on."""
+        if self._total >= self._limit:
+            return False
+        self._total += 1
+        return True
+
+    def leave(self) -> None:
+        """A connection that entered has ended."""
+        self._total -= 1
+
+    def enter_address(self, address: str) -> bool:
+        """Whether this client may have one more; it counts from now on."""
+        if self._by_address[address] >= self._limit_per_address:
+            return False
+        self._by_address[address] += 1
+        return True
+
+    def leave_address(self, address: str) -> None:
+        """A connection of this client has ended."""
+        self._by_address[address] -= 1
+        if self._by_address[address] <= 0:
+            del self._by_address[address]
+
+
+class Budget:
+    """Message bytes that may be in memory at a time."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """Bytes reserved now."""
+        return self._used
+
+    def reserve(self, size: int) -> int | None:
+        """How much was set aside for a message of ``size`` bytes, 0 if it does not say; None when nothing is left."""
+        wanted = size or _UNDECLARED_BYTES
+        if self._used and self._used + wanted > self._limit:
+            return None
+        self._used += wanted
+        return wanted
+
+    def grow(self, reserved: int, size: int) -> int | None:
+        """The reservation once a message has grown to ``size`` bytes; None when nothing is left."""
+        if size <= reserved:
+            return reserved
+        wanted = max(size - reserved, min(reserved, 1 << 20))
+        if self._used - reserved and self._used + wanted > self._limit:
+            return None
+        self._used += wanted
+        return reserved + wanted
+
+    def release(self, reserved: int) -> None:
+        """A message has left memory."""
+        self._used -= reserved

@@ -1,0 +1,263 @@
+"""One mail transaction with the next hop: sender, recipients, then the message or nothing.
+
+The message itself is sent only once the verdict is known. Until its final dot has left, every failure is safe and is
+a RelayUnavailable; from then on silence is a RelayAmbiguous, because the next hop may have the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from filterd.core.envelope import Envelope, Recipient
+from filterd.core.smtp_address import parameter_name
+from filterd.core.smtp_data import emit
+from filterd.core.smtp_reply import Offers
+from filterd.core.verdict import Reply
+from filterd.core.xforward import forward_commands
+from filterd.errors import RelayAmbiguous, RelayUnavailable
+from filterd.relay.connection import DRAIN_ABOVE_BYTES, Connection
+from filterd.relay.pool import Pool
+from filterd.replies import NEXT_HOP_CLOSED, TEMPORARY, UTF8_NOT_POSSIBLE
+from filterd.settings import SmtpSettings
+
+_DSN_OF_MAIL = frozenset({"RET", "ENVID"})
+_DSN_OF_RCPT = frozenset({"NOTIFY", "ORCPT"})
+
+
+class Transaction:
+    """A transaction that mirrors what the sender said."""
+
+    def __init__(self, envelope: Envelope, pool: Pool, settings: SmtpSettings) -> None:
+        self._envelope = envelope
+        self._pool = pool
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._mail_reply: Reply | None = None
+        self._accepted: list[Recipient] = []
+        self._is_over = False
+
+    async def rcpt(self, recipient: Recipient) -> Reply:
+        """The next hop's reply to this recipient, or to MAIL where it refused that.
+
+        Raises RelayUnavailable. MAIL goes out with the first recipient, in the same packet where that is allowed.
+        """
+        assert not self._is_over, "the transaction has ended"
+        if self._mail_reply is None:
+            return (await self._begin([recipient]))[0]
+        if not self._mail_reply.is_positive:
+            return self._mail_reply
+        if self._connection is None:
+            raise RelayUnavailable("next hop closed the connection")
+        offers = self._connection.offers
+        if not _can_carry(self._envelope, [recipient], offers):
+            return UTF8_NOT_POSSIBLE
+        replies = await self._command(self._connection, [_rcpt_line(recipient, offers)])
+        return self._note([recipient], replies)[0]
+
+    async def send(self, envelope: Envelope, raw: bytes) -> Reply:
+        """The next hop's reply to the message. Raises RelayUnavailable or RelayAmbiguous.
+
+        Uses the mirrored transaction where ``envelope`` has its recipients, else one of its own; the same where the
+        connection died in the meantime, which is safe because nothing was sent.
+        """
+        connection = self._connection
+        is_mirrored = envelope.recipients == tuple(self._accepted) and connection is not None and connection.is_usable
+        if not is_mirrored:
+            self.abort()
+            fresh = Transaction(envelope, self._pool, self._settings)
+            return await fresh.send_all(raw)
+        try:
+            return await self._message(raw)
+        finally:
+            self._finish()
+
+    async def send_all(self, raw: bytes) -> Reply:
+        """Sender, recipients and message in one go; all recipients or none.
+
+        The reply is the first refusal, where there is one. Raises RelayUnavailable or RelayAmbiguous.
+        """
+        try:
+            replies = await self._begin(self._envelope.recipients)
+            refused = next((reply for reply in replies if not reply.is_positive), None)
+            if refused is not None:
+                self.abort()
+                return refused
+            return await self._message(raw)
+        finally:
+            self._finish()
+
+    def abort(self) -> None:
+        """End it without a message; no effect after ``send``."""
+        if self._is_over:
+            return
+        self._is_over = True
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if not connection.is_usable:
+            connection.fail(RelayUnavailable("given up"))
+        elif self._mail_reply is not None and self._mail_reply.is_positive:
+            connection.reset(self._pool.put)
+        else:
+            self._pool.put(connection)
+
+    def _finish(self) -> None:
+        """Give the connection back: for reuse after a whole exchange, else dropped."""
+        if self._is_over:
+            return
+        self._is_over = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if connection.is_usable:
+                self._pool.put(connection)
+            else:
+                connection.fail(RelayUnavailable("given up"))
+
+    async def _begin(self, recipients: Sequence[Recipient]) -> list[Reply]:
+        """The replies to the recipients. A pooled connection that proves dead before MAIL is answered is replaced."""
+        connection = await self._pool.acquire()
+        try:
+            return await self._open_with(connection, recipients)
+        except RelayUnavailable:
+            if not connection.is_reused or self._mail_reply is not None:
+                raise
+        return await self._open_with(await self._pool.acquire(fresh=True), recipients)
+
+    async def _open_with(self, connection: Connection, recipients: Sequence[Recipient]) -> list[Reply]:
+        self._connection = connection
+        offers = connection.offers
+        if not _can_carry(self._envelope, recipients, offers):
+            self._mail_reply = UTF8_NOT_POSSIBLE
+            return [UTF8_NOT_POSSIBLE for _ in recipients]
+        envelope = self._envelope
+        forward = forward_commands(envelope.peer, envelope.id, offers.forwards)
+        lines = [*forward, _mail_line(envelope, offers), *(_rcpt_line(r, offers) for r in recipients)]
+        if "PIPELINING" not in offers:
+            return await self._one_by_one(connection, lines, len(forward), recipients)
+        replies = await self._command(connection, lines)
+        return self._mail_answered(replies[len(forward)], recipients, replies[len(forward) + 1 :])
+
+    async def _one_by_one(
+        self, connection: Connection, lines: Sequence[str], forwards: int, recipients: Sequence[Recipient]
+    ) -> list[Reply]:
+        for line in lines[:forwards]:
+            await self._command(connection, [line])
+        (mail,) = await self._command(connection, [lines[forwards]])
+        if mail.code != 250:
+            return self._mail_answered(mail, recipients, [])
+        replies = [reply for line in lines[forwards + 1 :] for reply in await self._command(connection, [line])]
+        return self._mail_answered(mail, recipients, replies)
+
+    def _mail_answered(self, mail: Reply, recipients: Sequence[Recipient], replies: list[Reply]) -> list[Reply]:
+        self._mail_reply = _sane(mail, 250)
+        if not self._mail_reply.is_positive:
+            return [self._mail_reply for _ in recipients]
+        return self._note(recipients, replies)
+
+    def _note(self, recipients: Sequence[Recipient], replies: Sequence[Reply]) -> list[Reply]:
+        sane = [_sane(reply, 250, 251) for reply in replies]
+        self._accepted += [r for r, reply in zip(recipients, sane, strict=True) if reply.is_positive]
+        return sane
+
+    async def _command(self, connection: Connection, lines: Sequence[str]) -> list[Reply]:
+        return await connection.command(lines, self._settings.next_hop_timeout_seconds)
+
+    async def _message(self, raw: bytes) -> Reply:
+        """DATA and the message. Everything after the dot has to fit into one limit."""
+        connection = self._connection
+        assert connection is not None
+        deadline = asyncio.get_running_loop().time() + self._settings.next_hop_timeout_seconds
+        (ready,) = await self._command(connection, ["DATA"])
+        if ready.code != 354:
+            if ready.is_positive:
+                connection.fail(RelayUnavailable("next hop answered DATA with a success"))
+            self._drop_transaction(connection)
+            return _sane(ready, 354)
+        wire = emit(raw)
+        count = len(self._accepted) if self._settings.next_hop_protocol == "lmtp" else 1
+        futures = connection.expect(count)
+        if len(wire) > DRAIN_ABOVE_BYTES:
+            early = await self._drained(connection, wire, futures[0], deadline)
+            if early is not None:
+                return early
+            wire = wire[-3:]
+        connection.write(wire)
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            replies = await connection.replies(futures, max(left, 0.0))
+        except RelayUnavailable as exc:
+            raise RelayAmbiguous(exc.detail) from exc
+        return next((_sane(r, 250) for r in replies if not r.is_positive), _sane(replies[-1], 250))
+
+    async def _drained(
+        self, connection: Connection, wire: bytes, answer: asyncio.Future[Reply], deadline: float
+    ) -> Reply | None:
+        """Write all but the final dot and wait until it has left; the next hop's reply if it gives up meanwhile.
+
+        Raises RelayUnavailable.
+        """
+        connection.write(wire[:-3])
+        try:
+            async with asyncio.timeout_at(deadline):
+                await connection.drained()
+        except (TimeoutError, RelayUnavailable) as exc:
+            connection.fail(RelayUnavailable("message could not be written"))
+            if answer.done() and answer.exception() is None and answer.result().code >= 400:
+                return _sane(answer.result())
+            raise RelayUnavailable("message could not be written") from exc
+        if answer.done():
+            connection.fail(RelayUnavailable("next hop answered before the end of data"))
+            if answer.exception() is None and answer.result().code >= 400:
+                return _sane(answer.result())
+            raise RelayUnavailable("next hop answered before the end of data")
+        return None
+
+    def _drop_transaction(self, connection: Connection) -> None:
+        """After a refused DATA the sender and recipients may still stand (RFC 5321 section 4.1.1.4)."""
+        self._is_over = True
+        self._connection = None
+        connection.reset(self._pool.put)
+
+
+def _sane(reply: Reply, *expected: int) -> Reply:
+    """``reply`` as the sender may see it: no success but the expected one, no demand for more, no closing."""
+    if reply.code == 421:
+        return NEXT_HOP_CLOSED
+    if reply.code >= 400 or reply.code in expected:
+        return reply
+    return TEMPORARY
+
+
+def _can_carry(envelope: Envelope, recipients: Sequence[Recipient], offers: Offers) -> bool:
+    """Whether the next hop takes these addresses (RFC 6531 section 3.2)."""
+    if "SMTPUTF8" in offers:
+        return True
+    words = [envelope.sender, *envelope.parameters]
+    words += [word for r in recipients for word in (r.address, *r.parameters)]
+    return all(word.isascii() for word in words) and "SMTPUTF8" not in map(str.upper, envelope.parameters)
+
+
+def _mail_line(envelope: Envelope, offers: Offers) -> str:
+    def is_known(name: str) -> bool:
+        if name in _DSN_OF_MAIL:
+            return "DSN" in offers
+        return name == "SMTPUTF8" or (name == "BODY" and "8BITMIME" in offers)
+
+    return _line(f"MAIL FROM:<{envelope.sender}>", envelope.parameters, is_known)
+
+
+def _rcpt_line(recipient: Recipient, offers: Offers) -> str:
+    return _line(
+        f"RCPT TO:<{recipient.address}>",
+        recipient.parameters,
+        lambda name: name in _DSN_OF_RCPT and "DSN" in offers,
+    )
+
+
+def _line(head: str, parameters: Sequence[str], is_known: Callable[[str], bool]) -> str:
+    line = " ".join([head, *(p for p in parameters if is_known(parameter_name(p)))])
+    # The edge lets no such character in; a held envelope or a caller's mistake must not become a command either.
+    if any(c < " " or c == "\x7f" for c in line):
+        raise RelayUnavailable("a control character in an address")
+    return line
