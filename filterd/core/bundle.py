@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -99,8 +99,14 @@ class BundleSpec:
 
     def to_json(self) -> str:
         """Text of ``bundle.json``: sorted keys, indented."""
-        tree = asdict(self)
-        tree.update(points=dict(self.points), files=dict(self.files), tools=dict(self.tools))
+        tree = {
+            **{part.name: getattr(self, part.name) for part in fields(self)},
+            "hashing": asdict(self.hashing),
+            "calibration": asdict(self.calibration),
+            "points": dict(self.points),
+            "files": dict(self.files),
+            "tools": dict(self.tools),
+        }
         return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
     @classmethod
@@ -150,3 +156,13 @@ def probes_from_jsonl(text: str) -> tuple[Probe, ...]:
 def probes_to_jsonl(probes: tuple[Probe, ...]) -> str:
     """Text of ``probes.jsonl``."""
     return "".join(json.dumps(asdict(probe), sort_keys=True) + "\n" for probe in probes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle as read and verified."""
+
+    spec: BundleSpec
+    model: bytes
+    """The ONNX graph."""
+    probes: tuple[Probe, ...]

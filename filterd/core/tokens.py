@@ -74,15 +74,31 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Tokens and what they were made of, word by word."""
+
+    tokens: Tokens
+    words: tuple[str, ...]
+    """The words that were read: ``tokens.length`` of them."""
+    word_ids: Ints
+    """int32[length]: the linear path's id of each word."""
+    word_hashes: npt.NDArray[np.uint64]
+    """uint64[length]: independent of the model; for the fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
     """Everything read from one message on the way to its tokens."""
 
-    tokens: Tokens
     features: Features
     message: Message | None
     """None for an SMS."""
-    text: str
-    """What a reader sees; for the fingerprint."""
+    encoded: Encoded
+
+    @property
+    def tokens(self) -> Tokens:
+        """The model input."""
+        return self.encoded.tokens
 
 
 class Extractor:
@@ -103,11 +119,10 @@ class Extractor:
         if self.channel is Channel.EMAIL:
             message = parse_email(raw, self._limits)
             features = extract(message, self._normalizer, self._domains)
-            text = f"{message.subject}\n{message.text}"
         else:
             text = text_of(raw)[: self._limits.max_text_chars]
             features = extract_sms(text, self._normalizer)
-        return Extracted(tokens=self._encoder.encode(features), features=features, message=message, text=text)
+        return Extracted(encoded=self._encoder.encode(features), features=features, message=message)
 
 
 class Encoder:
@@ -118,30 +133,40 @@ class Encoder:
         self._capacity = capacity + hashing.max_tokens
         self._rows = np.zeros((self._capacity, hashing.grams), dtype=np.int32)
         self._words = np.zeros(self._capacity, dtype=np.uint64)
+        self._hashes = np.zeros(self._capacity, dtype=np.uint64)
+        self._wide_ids = np.zeros(self._capacity, dtype=np.int32)
         self._known: dict[str, int] = {}
 
-    def encode(self, features: Features) -> Tokens:
+    def encode(self, features: Features) -> Encoded:
         """The model input; the same for equal features, whatever was encoded before."""
         hashing = self._hashing
         if len(self._known) + hashing.max_tokens > self._capacity:
             self._known.clear()
-        read = _read(features, hashing.max_tokens)
+        read = _read(features, hashing.max_tokens) or ("<none>",)
         known = self._known
-        index = [known[word] if word in known else self._learn(word) for word in read] or [self._learn("<none>")]
+        index = [known[word] if word in known else self._learn(word) for word in read]
         at = np.array(index, dtype=np.intp)
         tokens = np.zeros((hashing.max_tokens, hashing.grams), dtype=np.int32)
         tokens[: len(at)] = self._rows[at]
-        return Tokens(tokens=tokens, length=len(at), wide=self._wide(features, self._words[at]), side=features.side)
+        word_ids = self._wide_ids[at]
+        return Encoded(
+            tokens=Tokens(
+                tokens=tokens, length=len(at), wide=self._wide(features, self._words[at], word_ids), side=features.side
+            ),
+            words=read,
+            word_ids=word_ids,
+            word_hashes=self._hashes[at],
+        )
 
-    def _wide(self, features: Features, words: npt.NDArray[np.uint64]) -> Ints:
+    def _wide(self, features: Features, words: npt.NDArray[np.uint64], word_ids: Ints) -> Ints:
         hashing = self._hashing
         seed = hashing.seed
         extra = [zlib.crc32(f"f:{fact}".encode(), seed) for fact in features.facts]
         if "<body>" in features.head:
             subject = features.head[1 : features.head.index("<from>")]
             extra += [zlib.crc32(f"s:{word}".encode("utf-8", "replace"), seed) for word in subject]
-        single = np.concatenate((np.array(extra, dtype=np.uint64), words))
-        ids = np.unique(_buckets(single, hashing.wide_buckets))
+        facts = _buckets(np.array(extra, dtype=np.uint64), hashing.wide_buckets)
+        ids = np.unique(np.concatenate((facts, word_ids)))
         if len(ids) < hashing.max_wide:
             pairs = _buckets(words[:-1] * _PAIR + words[1:], hashing.wide_buckets)
             ids = np.concatenate((ids, np.setdiff1d(pairs, ids)))
@@ -155,7 +180,10 @@ class Encoder:
         ids = token_ids(word, self._hashing)
         self._rows[row] = 0
         self._rows[row, : len(ids)] = ids
-        self._words[row] = zlib.crc32(word.encode("utf-8", "replace"), self._hashing.seed)
+        data = word.encode("utf-8", "replace")
+        self._words[row] = zlib.crc32(data, self._hashing.seed)
+        self._hashes[row] = zlib.crc32(data)
+        self._wide_ids[row] = _buckets(self._words[row : row + 1], self._hashing.wide_buckets)[0]
         self._known[word] = row
         return row
 
@@ -174,12 +202,6 @@ def token_ids(word: str, hashing: Hashing) -> list[int]:
     chosen = sorted(zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in inner)
     first = [zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in dict.fromkeys(ends)]
     return ids + [value % buckets + 1 for value in (first + chosen)[: hashing.grams - 1]]
-
-
-def wide_id(word: str, hashing: Hashing) -> int:
-    """Id of a single word in the linear path."""
-    value = np.array([zlib.crc32(word.encode("utf-8", "replace"), hashing.seed)], dtype=np.uint64)
-    return int(_buckets(value, hashing.wide_buckets)[0])
 
 
 def _read(features: Features, most: int) -> tuple[str, ...]:

@@ -1,0 +1,16 @@
+"""From a model's logit to an honest probability."""
+
+from __future__ import annotations
+
+import math
+
+from filterd.core.bundle import Calibration
+
+_MAX = 60.0
+"""Past this log-odds the probability is 0 or 1 in double precision."""
+
+
+def probability(logit: float, calibration: Calibration) -> float:
+    """P(spam) in [0, 1]. Source: Platt 1999, "Probabilistic outputs for support vector machines"."""
+    odds = max(-_MAX, min(_MAX, calibration.scale * logit + calibration.bias))
+    return 1.0 / (1.0 + math.exp(-odds))

@@ -1,0 +1,182 @@
+"""A bundle ready to score: ONNX Runtime on one thread, and the one way from a message to a Scan.
+
+The only place that imports onnxruntime. A bundle is refused unless its graph reads and gives exactly what the
+contract says, and its probes come out as recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import onnxruntime as ort
+
+from filterd.core.bundle import PROBE_TOLERANCE, Bundle, BundleSpec
+from filterd.core.calibration import probability
+from filterd.core.envelope import Channel, Envelope
+from filterd.core.explain import explain
+from filterd.core.fingerprint import fingerprint
+from filterd.core.message import ParseLimits
+from filterd.core.normalize import NORMALIZER_VERSION
+from filterd.core.tokens import DEFAULT_HASHING, Extracted, Extractor, Tokens
+from filterd.core.verdict import Scan
+from filterd.errors import BundleError, ContractMismatch, ScanDown, SelfTestFailed, Unscannable
+from filterd.inference.graph import read_graph
+from filterd.inference.registry import read_bundle
+
+OUTPUT = "logit"
+_FATAL_ONLY = 4
+_TIME_STEP = 8
+"""Sequences are fed in multiples of this: shorter than the longest, but never too short for a convolution."""
+_TYPES = {"tokens": "tensor(int32)", "length": "tensor(int32)", "wide": "tensor(int32)", "side": "tensor(float)"}
+
+
+class LoadedModel:
+    """One bundle in memory. Not for use by several threads at once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raises BundleError when the bundle cannot be served. The probes are not run: see ``self_test``."""
+        self.spec: BundleSpec = bundle.spec
+        self._probes = bundle.probes
+        _check_spec(bundle.spec)
+        graph = read_graph(bundle.model)
+        self.weights = graph.column(bundle.spec.hashing.wide_buckets)
+        """The linear path's table, float32[wide_buckets], where the graph has exactly one such."""
+        self._session = _open_session(bundle.model)
+        self._is_fixed = self._check_inputs()
+
+    @classmethod
+    def open(cls, folder: Path, limits: ParseLimits) -> LoadedModel:
+        """The bundle in ``folder``, verified and self-tested. Raises BundleError."""
+        model = cls(read_bundle(folder))
+        model.self_test(limits)
+        return model
+
+    def score(self, tokens: Tokens) -> float:
+        """The logit of one message. Raises Unscannable if it is not a number."""
+        most = self.spec.hashing.max_tokens
+        step = most if self._is_fixed else min(most, -(-max(tokens.length, 1) // _TIME_STEP) * _TIME_STEP)
+        feed = {
+            "tokens": tokens.tokens[None, :step],
+            "length": np.array([tokens.length], dtype=np.int32),
+            "wide": tokens.wide[None, :],
+            "side": tokens.side[None, :],
+        }
+        logit = float(np.asarray(self._session.run((OUTPUT,), feed)[0]).reshape(-1)[0])
+        if not math.isfinite(logit):
+            raise Unscannable("the model gave no number")
+        return logit
+
+    def probability(self, logit: float) -> float:
+        """Calibrated P(spam), [0, 1]."""
+        return probability(logit, self.spec.calibration)
+
+    def self_test(self, limits: ParseLimits) -> None:
+        """Raises SelfTestFailed unless every probe comes out as recorded."""
+        if not self._probes:
+            raise SelfTestFailed(f"bundle {self.spec.id} has no probes")
+        extractor = Extractor(self.spec.channel, self.spec.hashing, limits)
+        for number, probe in enumerate(self._probes, 1):
+            try:
+                logit = self.score(extractor(probe.raw.encode("latin-1")).tokens)
+            except (Unscannable, UnicodeEncodeError) as exc:
+                raise SelfTestFailed(f"probe {number} of bundle {self.spec.id} cannot be scored: {exc}") from None
+            if not abs(logit - probe.logit) <= PROBE_TOLERANCE:
+                raise SelfTestFailed(
+                    f"probe {number} of bundle {self.spec.id} gives {logit:.6f}, recorded is {probe.logit:.6f}"
+                )
+
+    def _check_inputs(self) -> bool:
+        """Whether the graph takes sequences of full length only. Raises ContractMismatch."""
+        hashing = self.spec.hashing
+        widths = {"length": None, "wide": hashing.max_wide, "side": len(hashing.side)}
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        if set(inputs) != set(_TYPES):
+            raise ContractMismatch(f"the model's inputs are {sorted(inputs)}, not {sorted(_TYPES)}")
+        for name, node in inputs.items():
+            if node.type != _TYPES[name]:
+                raise ContractMismatch(f"the model's input {name} is {node.type}, not {_TYPES[name]}")
+            width = hashing.grams if name == "tokens" else widths[name]
+            if width is not None and isinstance(node.shape[-1], int) and node.shape[-1] != width:
+                raise ContractMismatch(f"the model's input {name} is {node.shape[-1]} wide, bundle.json says {width}")
+        outputs = [node.name for node in self._session.get_outputs()]
+        if outputs != [OUTPUT]:
+            raise ContractMismatch(f"the model's outputs are {outputs}, not ['{OUTPUT}']")
+        time = inputs["tokens"].shape[1]
+        if isinstance(time, int) and time != hashing.max_tokens:
+            raise ContractMismatch(f"the model reads {time} tokens, bundle.json says {hashing.max_tokens}")
+        return isinstance(time, int)
+
+
+def _check_spec(spec: BundleSpec) -> None:
+    if spec.hashing.normalizer != NORMALIZER_VERSION:
+        raise ContractMismatch(
+            f"bundle {spec.id} is for normalizer {spec.hashing.normalizer}, this version has {NORMALIZER_VERSION}"
+        )
+    if spec.hashing.side != DEFAULT_HASHING[spec.channel].side:
+        raise ContractMismatch(f"bundle {spec.id} names other side features than this version has")
+
+
+def _open_session(model: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
+    except Exception as exc:
+        # ONNX Runtime raises classes of its own that share no base but Exception.
+        raise ContractMismatch(f"ONNX Runtime refuses the model: {type(exc).__name__}") from exc
+
+
+class Scorer:
+    """Messages of every channel to Scans: what the daemon, ``filterd check`` and the trainer's evaluation share."""
+
+    def __init__(self, models: Mapping[Channel, LoadedModel], limits: ParseLimits) -> None:
+        self.models = MappingProxyType(dict(models))
+        self._extractors = {
+            channel: Extractor(channel, model.spec.hashing, limits) for channel, model in models.items()
+        }
+
+    @classmethod
+    def open(cls, folders: Mapping[Channel, Path], limits: ParseLimits) -> tuple[Scorer, Mapping[Channel, BundleError]]:
+        """The bundles in ``folders``, and why those that cannot serve do not."""
+        models, refused = {}, {}
+        for channel, folder in folders.items():
+            try:
+                models[channel] = LoadedModel.open(folder, limits)
+                if models[channel].spec.channel is not channel:
+                    raise ContractMismatch(f"{folder} is not a bundle of channel {channel.value}")
+            except BundleError as exc:
+                models.pop(channel, None)
+                refused[channel] = exc
+        return cls(models, limits), refused
+
+    def scan(self, channel: Channel, raw: bytes, envelope: Envelope | None = None) -> Scan:
+        """Everything found in ``raw``. Raises Unscannable, or ScanDown where the channel has no model."""
+        model = self.models.get(channel)
+        if model is None:
+            raise ScanDown(f"no model for {channel.value}")
+        found = self._extractors[channel](raw, envelope)
+        logit = model.score(found.tokens)
+        return _scan(model, found, logit)
+
+
+def _scan(model: LoadedModel, found: Extracted, logit: float) -> Scan:
+    encoded, message = found.encoded, found.message
+    return Scan(
+        probability=model.probability(logit),
+        logit=logit,
+        model=model.spec.id,
+        points=model.spec.points,
+        author=message.author if message else "",
+        evidence=() if model.weights is None else explain(encoded.words, encoded.word_ids, model.weights),
+        signals=message.signals if message else (),
+        fingerprint=fingerprint(encoded.word_hashes),
+    )

@@ -1,0 +1,197 @@
+"""The folder of bundles: what was published, and which one serves.
+
+::
+
+    <directory>/<channel>/<bundle id>/      a bundle, never changed after it is published
+    <directory>/<channel>/current           one id per line: the one in service, then the ones before it
+
+A channel without a promoted bundle uses the one inside the package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import filterd
+from filterd.core.bundle import (
+    CHECKED_FILES,
+    MODEL_FILE,
+    PROBES_FILE,
+    SPEC_FILE,
+    Bundle,
+    BundleSpec,
+    probes_from_jsonl,
+)
+from filterd.core.envelope import Channel
+from filterd.errors import BundleError, ChecksumMismatch, ContractMismatch, NotFound, UsageError
+
+POINTER_FILE = "current"
+KEPT_IDS = 6
+"""Ids in the pointer file: the one in service and those one can roll back to."""
+MAX_MODEL_BYTES = 256 * 1024 * 1024
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The bundle in ``folder`` with every file checked. Raises BundleError."""
+    spec = read_spec(folder)
+    files = {name: _read(folder / name) for name in CHECKED_FILES if name in spec.files}
+    for name in (MODEL_FILE, PROBES_FILE):
+        if name not in files:
+            raise ContractMismatch(f"{folder / SPEC_FILE} has no checksum of {name}")
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != spec.files[name]:
+            raise ChecksumMismatch(f"{folder / name} is not the file the bundle was published with")
+    try:
+        probes = probes_from_jsonl(files[PROBES_FILE].decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ContractMismatch(f"{folder / PROBES_FILE} is not UTF-8") from None
+    return Bundle(spec=spec, model=files[MODEL_FILE], probes=probes)
+
+
+def read_spec(folder: Path) -> BundleSpec:
+    """The spec in ``folder``; the other files are not looked at. Raises BundleError."""
+    try:
+        return BundleSpec.from_json(_read(folder / SPEC_FILE).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ContractMismatch(f"{folder / SPEC_FILE} is not UTF-8") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ContractMismatch(f"{path} is larger than {MAX_MODEL_BYTES} bytes")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except OSError as exc:
+        raise BundleError(f"{path}: cannot be read: {exc.strerror}") from None
+
+
+def packaged_models() -> Path:
+    """Where the bundles that ship with the package are."""
+    return Path(filterd.__file__).parent / "models"
+
+
+class Registry:
+    """Bundles on disk and the pointers to those in service."""
+
+    def __init__(self, directory: Path, packaged: Path) -> None:
+        self._directory = directory
+        self._packaged = packaged
+
+    def locate(self, pinned: Mapping[Channel, str] = MappingProxyType({})) -> dict[Channel, Path]:
+        """The folder of the bundle to serve per channel: pinned, promoted, or the one in the package."""
+        return {
+            channel: Path(pinned[channel]) if pinned.get(channel) else self._serving(channel) for channel in Channel
+        }
+
+    def _serving(self, channel: Channel) -> Path:
+        current = self.current(channel)
+        return self.folder(channel, current) if current else self._packaged / channel.value
+
+    def folder(self, channel: Channel, id: str) -> Path:
+        """Where the bundle ``id`` is. Raises UsageError for what cannot be an id."""
+        if not _ID.fullmatch(id):
+            raise UsageError(f"{id!r} is not a bundle id")
+        return self._directory / channel.value / id
+
+    def current(self, channel: Channel) -> str | None:
+        """Id of the promoted bundle."""
+        return next(iter(self._pointer(channel)), None)
+
+    def previous(self, channel: Channel) -> str | None:
+        """Id of the bundle that was in service before."""
+        return next(iter(self._pointer(channel)[1:]), None)
+
+    def list(self, channel: Channel) -> tuple[str, ...]:
+        """Ids of the published bundles, oldest first."""
+        folder = self._directory / channel.value
+        try:
+            return tuple(
+                sorted(p.name for p in folder.iterdir() if _ID.fullmatch(p.name) and (p / SPEC_FILE).is_file())
+            )
+        except FileNotFoundError:
+            return ()
+
+    def publish(self, source: Path) -> str:
+        """Copy the bundle in ``source`` into the registry, durably; its id. Raises BundleError."""
+        spec = read_bundle(source).spec
+        target = self.folder(spec.channel, spec.id)
+        if target.exists():
+            if read_spec(target) != spec:
+                raise BundleError(f"{target} holds another bundle of that id")
+            return spec.id
+        target.parent.mkdir(parents=True, exist_ok=True)
+        working = Path(tempfile.mkdtemp(prefix=".publish-", dir=target.parent))
+        try:
+            for name in (*CHECKED_FILES, SPEC_FILE):
+                if (source / name).is_file():
+                    _write_durably(working / name, (source / name).read_bytes())
+            working.chmod(0o755)
+            _sync_folder(working)
+            working.rename(target)
+        except OSError as exc:
+            shutil.rmtree(working, ignore_errors=True)
+            raise BundleError(f"{target}: cannot be written: {exc.strerror}") from None
+        _sync_folder(target.parent)
+        return spec.id
+
+    def promote(self, channel: Channel, id: str) -> None:
+        """Put a published bundle into service. Raises NotFound, or BundleError if it is damaged."""
+        folder = self.folder(channel, id)
+        if not folder.is_dir():
+            raise NotFound(f"no bundle {id} of channel {channel.value}")
+        if read_bundle(folder).spec.channel is not channel:
+            raise ContractMismatch(f"bundle {id} is not of channel {channel.value}")
+        pointer = self._directory / channel.value / POINTER_FILE
+        with self._locked(channel):
+            ids = [id, *(other for other in self._pointer(channel) if other != id)][:KEPT_IDS]
+            working = pointer.with_name(f".{POINTER_FILE}.new")
+            _write_durably(working, "".join(f"{name}\n" for name in ids).encode("ascii"))
+            working.replace(pointer)
+            _sync_folder(pointer.parent)
+
+    def _pointer(self, channel: Channel) -> tuple[str, ...]:
+        path = self._directory / channel.value / POINTER_FILE
+        try:
+            lines = path.read_text(encoding="ascii").split()
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError):
+            raise BundleError(f"{path}: cannot be read") from None
+        if not lines or not all(_ID.fullmatch(line) for line in lines):
+            raise BundleError(f"{path}: not a list of bundle ids")
+        return tuple(lines)
+
+    @contextlib.contextmanager
+    def _locked(self, channel: Channel) -> Iterator[None]:
+        """One writer at a time, on this host; the lock goes with the process that holds it."""
+        with (self._directory / channel.value / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+
+from filterd.core.bundle import MODEL_FILE, PROBES_FILE, SPEC_FILE
+from filterd.core.envelope import Channel
+from filterd.errors import BundleError, ChecksumMismatch, ContractMismatch, NotFound, UsageError
+from filterd.inference.registry import POINTER_FILE, Registry, read_bundle
+from tests.filterd.tiny_bundle import write_bundle
+
+SMS = Channel.SMS
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "source", SMS, id="sms-one")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry", packaged=tmp_path / "packaged")
+
+
+def test_read_bundle_when_whole_gives_spec_model_and_probes(source: Path) -> None:
+    bundle = read_bundle(source)
+
+    assert bundle.spec.id == "sms-one"
+    assert bundle.model == (source / MODEL_FILE).read_bytes()
+    assert len(bundle.probes) == 2
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, PROBES_FILE])
+def test_read_bundle_when_a_file_changed_refuses(source: Path, name: str) -> None:
+    data = bytearray((source / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (source / name).write_bytes(data)
+
+    with pytest.raises(ChecksumMismatch, match=name):
+        read_bundle(source)
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, PROBES_FILE, SPEC_FILE])
+def test_read_bundle_when_a_file_is_missing_names_it(source: Path, name: str) -> None:
+    (source / name).unlink()
+
+    with pytest.raises(BundleError, match=name):
+        read_bundle(source)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"format": 1', '"format": 9'), ('"sha', "{{"), ('"lenient"', '"loose"'), ('"grams": 6', '"grams": -6')],
+)
+def test_read_bundle_when_the_spec_is_not_ours_refuses(source: Path, old: str, new: str) -> None:
+    text = (source / SPEC_FILE).read_text()
+    (source / SPEC_FILE).write_text(text.replace(old, new) if old in text else text[:-20])
+
+    with pytest.raises(ContractMismatch):
+        read_bundle(source)
+
+
+def test_locate_when_nothing_was_promoted_gives_the_package(registry: Registry, tmp_path: Path) -> None:
+    assert registry.locate()[SMS] == tmp_path / "packaged" / "sms"
+
+
+def test_locate_when_promoted_or_pinned_gives_the_narrowest(registry: Registry, source: Path, tmp_path: Path) -> None:
+    registry.promote(SMS, registry.publish(source))
+
+    assert registry.locate()[SMS] == tmp_path / "registry" / "sms" / "sms-one"
+    assert registry.locate({SMS: str(source)})[SMS] == source
+    assert registry.locate()[Channel.EMAIL] == tmp_path / "packaged" / "email"
+
+
+def test_promote_when_done_twice_remembers_the_previous(registry: Registry, source: Path, tmp_path: Path) -> None:
+    other = write_bundle(tmp_path / "other", SMS, id="sms-two", bias=-1.0)
+    registry.promote(SMS, registry.publish(source))
+    registry.promote(SMS, registry.publish(other))
+
+    assert (registry.current(SMS), registry.previous(SMS)) == ("sms-two", "sms-one")
+    assert registry.list(SMS) == ("sms-one", "sms-two")
+    registry.promote(SMS, "sms-one")
+    assert (registry.current(SMS), registry.previous(SMS)) == ("sms-one", "sms-two")
+
+
+def test_promote_when_unknown_raises_not_found(registry: Registry) -> None:
+    with pytest.raises(NotFound):
+        registry.promote(SMS, "sms-none")
+
+
+@pytest.mark.parametrize("id", ["../x", "a/b", "", ".hidden", "x\n"])
+def test_promote_when_the_id_is_a_path_refuses(registry: Registry, id: str) -> None:
+    with pytest.raises(UsageError):
+        registry.promote(SMS, id)
+
+
+def test_promote_when_the_bundle_is_damaged_keeps_the_incumbent(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    registry.promote(SMS, registry.publish(source))
+    bad = registry.publish(write_bundle(tmp_path / "other", SMS, id="sms-two", bias=-1.0))
+    (tmp_path / "registry" / "sms" / bad / MODEL_FILE).write_bytes(b"truncated")
+
+    with pytest.raises(ChecksumMismatch):
+        registry.promote(SMS, bad)
+    assert registry.current(SMS) == "sms-one"
+
+
+def test_promote_when_of_another_channel_refuses(registry: Registry, source: Path, tmp_path: Path) -> None:
+    id = registry.publish(source)
+    (tmp_path / "registry" / "email").mkdir()
+    (tmp_path / "registry" / "sms" / id).rename(tmp_path / "registry" / "email" / id)
+
+    with pytest.raises(ContractMismatch):
+        registry.promote(Channel.EMAIL, id)
+
+
+def test_publish_when_source_is_damaged_leaves_nothing(registry: Registry, source: Path, tmp_path: Path) -> None:
+    (source / MODEL_FILE).write_bytes(b"")
+
+    with pytest.raises(ChecksumMismatch):
+        registry.publish(source)
+    assert not (tmp_path / "registry" / "sms").exists()
+
+
+def test_publish_when_the_id_is_taken_by_another_refuses(registry: Registry, source: Path, tmp_path: Path) -> None:
+    registry.publish(source)
+
+    assert registry.publish(source) == "sms-one"
+    with pytest.raises(BundleError, match="another bundle"):
+        registry.publish(write_bundle(tmp_path / "other", SMS, id="sms-one", bias=-1.0))
+
+
+@pytest.mark.parametrize("text", ["", "../../etc\n", "\xff"])
+def test_current_when_the_pointer_is_damaged_refuses(registry: Registry, tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "registry" / "sms"
+    folder.mkdir(parents=True)
+    (folder / POINTER_FILE).write_text(text, encoding="latin-1")
+
+    with pytest.raises(BundleError):
+        registry.current(SMS)
