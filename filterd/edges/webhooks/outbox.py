@@ -95,6 +95,8 @@ class Outbox:
                 await (self._forward(message) if is_to_forward else self._settle(message))
         except (TemporaryError, TimeoutError) as exc:
             await self._postpone(message, exc)
+        except NotFound:
+            return  # erased meanwhile
         except Exception as exc:  # noqa: BLE001  # the single catch-all of this worker: one message must not stop it
             self._metrics.session_errors.labels("http").inc()
             self._events.session_failed(message.id, exc)
@@ -140,5 +142,5 @@ class Outbox:
         self._events.forward_failed(message.id, provider, detail, delay)
         try:
             await self._inbox.retry_later(message.id, delay)
-        except TemporaryError:
-            return  # the lease ends by itself
+        except FilterdError:
+            return  # the lease ends by itself, or the message was erased

@@ -63,6 +63,10 @@ class Webhooks:
             arrived = [await self._store(part, deadline) for part in parts]
         except FilterdError as exc:
             return self._refuse(adapter, exc)
+        except Exception as exc:  # noqa: BLE001  # a bug must not lose the message: the provider keeps it and tries again
+            self._metrics.session_errors.labels("http").inc()
+            self._events.session_failed("", exc)
+            return self._refuse(adapter, TemporaryError())
         # From here on the message is durable and ours: nothing may be answered but 2xx.
         is_ham = False
         for arrival, message, part in arrived:
@@ -91,8 +95,11 @@ class Webhooks:
                 kind = await self._judge.settle(
                     message, has_customer=bool(adapter.deliver_url), is_redirected=adapter.is_redirecting
                 )
-        except (TimeoutError, TemporaryError) as exc:
-            self._events.record_failed(message.id, f"judged later: {type(exc).__name__}")
+        except (TimeoutError, FilterdError):
+            return False  # its time in the inbox runs out, and the worker judges it
+        except Exception as exc:  # noqa: BLE001  # a bug must not make the provider repeat what is already ours
+            self._metrics.session_errors.labels("http").inc()
+            self._events.session_failed(message.id, exc)
             return False
         finally:
             self._in_hand.discard(message.id)
