@@ -203,6 +203,10 @@ class FeedbackLedger(Protocol):
         """Raises NotFound."""
         ...
 
+    async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
+        """The latest verdicts, newest first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsPart:

@@ -181,6 +181,10 @@ class SqlStore:
         """See ``ports.FeedbackLedger``."""
         return await self._read(partial(verdicts.fetch, id=id))
 
+    async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
+        """See ``ports.FeedbackLedger``."""
+        return await self._read(partial(verdicts.latest, limit=limit, channel=channel))
+
     # SmsInbox
 
     async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:

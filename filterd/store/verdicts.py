@@ -113,6 +113,14 @@ def fetch(connection: Connection, id: MessageId) -> tuple[VerdictRow, ...]:
     return tuple(verdict_from(row) for row in rows)
 
 
+def latest(connection: Connection, limit: int, channel: Channel | None) -> tuple[VerdictRow, ...]:
+    """The newest verdicts: ids sort by time."""
+    query = select(VerdictRecord).order_by(VerdictRecord.id.desc(), VerdictRecord.part).limit(limit)
+    if channel is not None:
+        query = query.where(VerdictRecord.channel == channel.value)
+    return tuple(verdict_from(row) for row in connection.execute(query).all())
+
+
 def message_of(connection: Connection, id: str) -> str:
     """The id of the message ``id`` stands for: a second held part has an id of its own. Raises NotFound."""
     if connection.scalar(select(VerdictRecord.id).where(VerdictRecord.id == id).limit(1)) is not None:

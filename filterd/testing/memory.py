@@ -191,6 +191,12 @@ class MemoryStore:
             raise NotFound(f"no verdict {id}")
         return rows
 
+    async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
+        """See ``ports.FeedbackLedger``."""
+        self._check()
+        rows = [row for row in self._verdicts.values() if channel in {None, row.channel}]
+        return tuple(sorted(rows, key=lambda row: row.id, reverse=True)[:limit])
+
     def _message_of(self, id: MessageId) -> MessageId:
         if any(known == id for known, _ in self._verdicts):
             return id
