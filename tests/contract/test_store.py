@@ -32,6 +32,7 @@ from filterd.store.engine import database_url
 from filterd.store.retention import Retention
 from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, MemoryStore, a_scan, an_envelope
+from tests.servers.postgres import fresh_database
 
 RAW = b"Subject: hello\r\nFrom: alice@example.org\r\n\r\nSPAM\r\n\x00\xff end\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, detail="lenient", threshold=0.9, scan=a_scan(0.97))
@@ -48,9 +49,6 @@ def clock() -> FixedClock:
     return FixedClock()
 
 
-Opener = Callable[[], "AsyncIterator[Store]"]
-
-
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Path) -> AsyncIterator[list[Store]]:
     """Two connections to the same empty store."""
@@ -58,8 +56,11 @@ async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Pa
         memory = MemoryStore(clock)
         yield [memory, memory]
         return
-    url = f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("empty_database")
     async with AsyncExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path}/s.db"
+        else:
+            url = await stack.enter_async_context(fresh_database(request.getfixturevalue("postgresql")))
         opened: list[Store] = []
         for _ in range(2):
             store = await stack.enter_async_context(SqlStore(database_url(url, ""), clock=clock, keep=KEEP))
