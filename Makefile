@@ -4,10 +4,26 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help check format lock
+.PHONY: help setup demo run check test docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup:  ## make .venv with what the daemon needs
+	@PYTHON=$(PYTHON) .ci/setup daemon
+
+demo: setup  ## send mail and SMS through the daemon and show what became of each
+	@$(BIN)/python -m filterd.demo
+
+run: setup  ## keep the daemon up on embedded defaults; everything it writes is under var/
+	@$(BIN)/python -m filterd.demo.run var
+
+test:  ## everything: trainer and test tools, real servers unpacked aside, every tier
+	@PYTHON=$(PYTHON) .ci/setup all
+	@tests/servers/fetch.sh
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -q -m "real or slow" tests
+	$(BIN)/pytest -q -m "not real and not slow" tests --ignore tests/house --ignore tests/filterd --ignore tests/trainer --ignore tests/contract
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff format --check --quiet
@@ -15,6 +31,9 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -m "not real and not slow" tests/house tests/filterd tests/trainer tests/contract
+
+docs:  ## write the tables and the default configuration again from the code
+	$(BIN)/python tests/house/reference.py
 
 format:  ## rewrite the code in the house style
 	$(BIN)/ruff format

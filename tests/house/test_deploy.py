@@ -1,0 +1,105 @@
+"""The files of ``deploy/`` are code: they load, they use what exists, and the alerts fire when they should."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import reference
+
+ROOT = reference.ROOT
+DEPLOY = ROOT / "deploy"
+METRIC = re.compile(r"\bfilterd_[a-z_]+\b")
+
+
+def _tool(name: str) -> str:
+    """A tool of the machine or of ``.servers``; a missing one fails in continuous integration."""
+    unpacked = ROOT / ".servers/root/usr/bin" / name
+    path = shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
+    if path is None:
+        if os.environ.get("CI") == "true" and name != "systemd-analyze":
+            pytest.fail(f"{name} is missing: run tests/servers/fetch.sh")
+        pytest.skip(f"{name} is missing: run tests/servers/fetch.sh")
+    return path
+
+
+def _run(*command: str, cwd: Path = ROOT) -> str:
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_dashboard_asks_only_for_metrics_that_exist() -> None:
+    board = json.loads((DEPLOY / "grafana/filterd.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+    assert len(queries) > 15
+    assert {name for query in queries for name in METRIC.findall(query)} <= reference.metric_names()
+
+
+def test_dashboard_shows_every_metric() -> None:
+    text = (DEPLOY / "grafana/filterd.json").read_text(encoding="utf-8")
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in reference.metric_names()}
+    shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in METRIC.findall(text)}
+
+    assert families - shown <= {
+        "filterd_reloads_total",
+        "filterd_relay_connections",
+        "filterd_model_loaded_timestamp_seconds",
+    }
+
+
+def test_alerts_ask_only_for_metrics_that_exist_and_name_a_runbook() -> None:
+    text = (DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8")
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    names = re.findall(r"- alert: (\w+)", text)
+
+    assert {name for query in re.findall(r"expr: .*(?:\n {12}.*)*", text) for name in METRIC.findall(query)} <= (
+        reference.metric_names()
+    )
+    assert [name for name in names if f"docs/operations.md#{name.lower()}" not in text] == []
+    assert [name for name in names if f"### {name}\n" not in operations] == []
+
+
+@pytest.mark.real
+def test_alert_rules_are_valid_and_fire_when_they_should() -> None:
+    promtool = _tool("promtool")
+
+    _run(promtool, "check", "config", "deploy/prometheus/prometheus.yml")
+    _run(promtool, "test", "rules", "alerts_test.yml", cwd=DEPLOY / "prometheus")
+
+
+@pytest.mark.real
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
+    board = json.loads((DEPLOY / "grafana/filterd.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    rules = [
+        {"record": f"query:{i}", "expr": query.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+        for i, query in enumerate(queries)
+    ]
+    path = tmp_path / "queries.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}), encoding="utf-8")
+
+    _run(_tool("promtool"), "check", "rules", str(path))
+
+
+def test_unit_is_hardened(tmp_path: Path) -> None:
+    analyze = _tool("systemd-analyze")
+    unit = tmp_path / "filterd.service"
+    text = (DEPLOY / "systemd/filterd.service").read_text(encoding="utf-8")
+    unit.write_text(text.replace("/opt/filterd/.venv/bin/filterd", "/bin/true"), encoding="utf-8")
+
+    verified = _run(analyze, "verify", str(unit))
+    audited = _run(analyze, "security", "--offline=yes", "--threshold=15", "--no-pager", str(unit))
+
+    assert "filterd.service" not in verified
+    assert float(re.findall(r"exposure level for .*: ([0-9.]+)", audited)[0]) <= 1.5
