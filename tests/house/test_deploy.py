@@ -7,14 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import reference
+from tests.house import reference
 
 ROOT = reference.ROOT
 DEPLOY = ROOT / "deploy"

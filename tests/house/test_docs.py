@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import reference  # the folder is not a package
-
 from filterd.config import effective, known_keys, load
 from filterd.core.verdict import Reason
+from tests.house import reference
 
 ROOT = reference.ROOT
 BLOCKS = reference.blocks()
