@@ -21,10 +21,12 @@ _FAMILIES = {0x11: 4, 0x21: 16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxiedClient:
-    """Who the balancer speaks for; the address is empty where it does not know, or speaks for itself."""
+    """Who the balancer speaks for; the address is empty where it does not know."""
 
     address: str = ""
     port: int = 0
+    is_balancer: bool = False
+    """Whether the balancer speaks for itself, as in a health check."""
 
 
 def parse_v1(line: bytes) -> ProxiedClient | None:
@@ -61,7 +63,7 @@ def parse_v2(head: bytes, rest: bytes) -> ProxiedClient | None:
     if command > 1:
         return None
     if command == 0 or family not in _FAMILIES:
-        return ProxiedClient()
+        return ProxiedClient(is_balancer=command == 0)
     size = _FAMILIES[family]
     if len(rest) < 2 * size + 4:
         return None

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
+from types import MappingProxyType
 from typing import Any
 
 from filterd.core.envelope import Envelope, MessageId
@@ -30,6 +31,10 @@ from filterd.settings import SmtpSettings
 BACKLOG = 1024
 HEADER_ROOM_BYTES = 4096
 """What our header block may add to a message on its way to the next hop."""
+
+_MIRRORED = ("8BITMIME", "SMTPUTF8", "DSN")
+_UNKNOWN_NEXT_HOP = Offers(keywords=MappingProxyType({"8BITMIME": ""}))
+"""What every mail server of this century offers."""
 
 Process = Callable[[Envelope, bytes, Relay], Awaitable[Processed]]
 
@@ -92,7 +97,7 @@ class SmtpEdge:
         for server in self._servers:
             server.close()
         for session in list(self._open):
-            if session.is_idle:
+            if session.is_waiting:
                 session.hang_up(SHUTTING_DOWN)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -112,13 +117,13 @@ class SmtpEdge:
 
     async def keywords(self, *, is_encrypted: bool, may_forward: bool, may_impersonate: bool) -> list[str]:
         """The service extensions offered to a client: never more than the next hop carries on."""
-        offers = await self.next_hop.offers() or Offers()
+        offers = await self.next_hop.offers() or _UNKNOWN_NEXT_HOP
         size = self.settings.max_message_bytes
         if offers.max_bytes:
             size = max(1, min(size, offers.max_bytes - HEADER_ROOM_BYTES))
         self.max_bytes = size
-        lines = ["PIPELINING", f"SIZE {size}", "ENHANCEDSTATUSCODES", "8BITMIME"]
-        lines += [keyword for keyword in ("SMTPUTF8", "DSN") if keyword in offers]
+        lines = ["PIPELINING", f"SIZE {size}", "ENHANCEDSTATUSCODES"]
+        lines += [keyword for keyword in _MIRRORED if keyword in offers]
         if self.tls is not None and not is_encrypted:
             lines.append("STARTTLS")
         if may_forward:

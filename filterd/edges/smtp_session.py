@@ -7,7 +7,6 @@ reply. The message is sent on only with its verdict, in a task that outlives the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,43 +18,25 @@ from filterd.core.smtp_data import DataReceiver
 from filterd.core.verdict import Reply
 from filterd.core.xforward import XCLIENT_NAMES, XFORWARD_NAMES, apply_attributes, parse_attributes
 from filterd.edges import smtp_replies as say
-from filterd.edges.proxy_protocol import ProxiedClient, read_header
-from filterd.edges.smtp_parameters import declared_size, decoded, fault, is_host, is_utf8, mail_refused, rcpt_refused
-from filterd.edges.smtp_wire import BadLine, ClientGone, MessageBroken, Wire
+from filterd.edges.smtp_dialogue import Dialogue
+from filterd.edges.smtp_limits import Networks
+from filterd.edges.smtp_parameters import declared_size, fault, is_host, is_utf8, mail_refused, rcpt_refused
+from filterd.edges.smtp_wire import MessageBroken
 from filterd.errors import MailLoop, MessageError, RelayUnavailable
 from filterd.ports import MailTransaction
-from filterd.replies import SHUTTING_DOWN, TEMPORARY, smtp_reply
+from filterd.replies import smtp_reply
 
 if TYPE_CHECKING:
     from filterd.edges.smtp import SmtpEdge
 
-PROXY_SECONDS = 30.0
-MAX_UNKNOWN = 5
-"""Unknown commands before a session is closed."""
-_HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HOST:"})
-_BEFORE_TLS = frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "QUIT", "RSET", "XCLIENT"})
-_LAST_IN_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
-"""Commands whose reply a client must await before it goes on (RFC 2920 section 3.1)."""
-_COMMANDS = frozenset(
-    {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "QUIT"}
-)
-"""Each is a method ``do_...``."""
-_NOT_IMPLEMENTED = frozenset({"EXPN", "HELP", "AUTH", "ETRN", "TURN", "BDAT"})
 
-Command = Callable[[str], Awaitable[bool | None]]
-
-
-class SmtpSession(Wire):
+class SmtpSession(Dialogue):
     """A connection of the SMTP edge."""
 
     def __init__(self, edge: SmtpEdge) -> None:
-        super().__init__(hostname=edge.hostname, tls_context=edge.tls, idle_seconds=edge.settings.idle_timeout_seconds)
-        self._edge = edge
-        self._connected = Peer()
-        """The client as the connection, PROXY and XCLIENT tell: what it may do depends on it."""
+        super().__init__(edge)
         self._forwarded: Peer | None = None
-        self._counted: str | None = None
-        self._is_admitted = False
+        """The client as XFORWARD tells: for the record only."""
         self._helo = ""
         self._is_extended = False
         self._keywords: frozenset[str] = frozenset()
@@ -63,147 +44,13 @@ class SmtpSession(Wire):
         self._recipients: list[Recipient] = []
         self._transaction: MailTransaction | None = None
         self._reserved = 0
-        self._errors = 0
-        self._unknown = 0
-
-    # --- the dialogue
-
-    async def run(self) -> None:
-        """From greeting to QUIT."""
-        if not await self._admit():
-            return
-        if self.has_input:
-            self.hang_up(say.OUT_OF_STEP)
-            return
-        self.reply(Reply(code=220, lines=(f"{self._edge.hostname} ESMTP",)))
-        while True:
-            if self._edge.is_draining:
-                self.hang_up(SHUTTING_DOWN)
-                return
-            try:
-                line = await self.read_line()
-            except BadLine as exc:
-                self.hang_up(say.LINE_TOO_LONG if exc.is_long else say.BARE_NEWLINE)
-                return
-            if not await self._obey(line):
-                return
-            if self._errors >= self._edge.settings.max_errors:
-                self.hang_up(say.TOO_MANY_ERRORS)
-                return
-
-    async def _obey(self, line: bytes) -> bool:
-        """Carry out one command; whether the session goes on."""
-        word, _, octets = line.partition(b" ")
-        verb = word.upper().decode("ascii", "replace")
-        if verb in _HTTP:
-            self.hang_up(say.NOT_HTTP)
-            return False
-        if verb not in _COMMANDS:
-            return self._unknown_command(verb)
-        argument = decoded(octets)
-        if argument is None:
-            self._refuse(say.BAD_SYNTAX)
-            return True
-        if verb in _LAST_IN_GROUP and self.has_input:
-            # What comes before our reply was not written by somebody who has read it.
-            self.hang_up(say.OUT_OF_STEP)
-            return False
-        if self._edge.settings.tls_required and not self.is_encrypted and verb not in _BEFORE_TLS:
-            self._refuse(say.TLS_FIRST)
-            return True
-        return await self._guarded(verb, argument)
-
-    def _unknown_command(self, verb: str) -> bool:
-        if verb in _NOT_IMPLEMENTED:
-            self._refuse(say.NOT_IMPLEMENTED)
-            return True
-        self._unknown += 1
-        self._refuse(say.BAD_COMMAND)
-        if self._unknown >= MAX_UNKNOWN:
-            self.hang_up(say.TOO_MANY_ERRORS)
-        return self._unknown < MAX_UNKNOWN
-
-    async def _guarded(self, verb: str, argument: str) -> bool:
-        command: Command = getattr(self, f"do_{verb.lower()}")
-        try:
-            return await command(argument) is not False
-        except (ClientGone, asyncio.CancelledError):
-            raise
-        except Exception as exc:  # noqa: BLE001  # a fault of ours is never the sender's: 451, not 500
-            self.failed(exc)
-            self._reset()
-            self.reply(TEMPORARY)
-            return True
-
-    def _answer_no(self, reply: Reply) -> None:
-        """A refusal that counts only where it is the client's fault."""
-        if reply.is_permanent:
-            self._errors += 1
-        self.reply(reply)
-
-    def _refuse(self, reply: Reply) -> None:
-        self._errors += 1
-        self.reply(reply)
-
-    # --- admission
-
-    async def _admit(self) -> bool:
-        edge = self._edge
-        peername = self.transport.get_extra_info("peername")
-        is_inet = isinstance(peername, tuple)
-        self._connected = Peer(address=peername[0], port=peername[1]) if is_inet else Peer()
-        if not edge.sessions.enter():
-            edge.count_refused()
-            self.hang_up(say.TOO_MANY_SESSIONS)
-            return False
-        self._is_admitted = True
-        edge.add(self)
-        if self._connected.address in edge.proxies:
-            client = await self._read_proxy()
-            if client is None:
-                self.cut()
-                return False
-            if client.address:
-                self._connected = Peer(address=client.address, port=client.port)
-        return self._admit_address()
-
-    def _admit_address(self) -> bool:
-        address = self._connected.address
-        if address in self._edge.relay_clients or not address:
-            return True
-        if not self._edge.sessions.enter_address(address):
-            self._edge.count_refused()
-            self.hang_up(say.TOO_MANY_SESSIONS)
-            return False
-        self._counted = address
-        return True
-
-    async def _read_proxy(self) -> ProxiedClient | None:
-        try:
-            async with asyncio.timeout(min(PROXY_SECONDS, self._edge.settings.idle_timeout_seconds)):
-                return await read_header(self.read_exactly, self.read_line)
-        except (TimeoutError, ClientGone, BadLine):
-            return None
-
-    def over(self) -> None:
-        """Give back what the session held."""
-        self._reset()
-        if self._counted is not None:
-            self._edge.sessions.leave_address(self._counted)
-        if self._is_admitted:
-            self._edge.sessions.leave()
-            self._edge.remove(self)
-
-    def failed(self, error: BaseException) -> None:
-        """Count and log a bug."""
-        self._edge.session_failed(self._mail.id if self._mail else "", error)
 
     # --- state
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing would be lost by closing now."""
-        return self.is_waiting
+    def message_id(self) -> str:
+        """The id of the message in hand, for reports."""
+        return self._mail.id if self._mail else ""
 
     @property
     def _peer(self) -> Peer:
@@ -211,16 +58,13 @@ class SmtpSession(Wire):
         protocol = ("ESMTPS" if self.is_encrypted else "ESMTP") if self._is_extended else "SMTP"
         return replace(peer, helo=peer.helo or self._helo, protocol=peer.protocol or protocol)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         """Forget the mail transaction (RFC 5321 section 4.1.1.5)."""
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             transaction.abort()
         self._mail = None
         self._recipients = []
-        self._release_budget()
-
-    def _release_budget(self) -> None:
         self._edge.budget.release(self._reserved)
         self._reserved = 0
 
@@ -229,10 +73,10 @@ class SmtpSession(Wire):
     async def do_ehlo(self, argument: str) -> None:
         """Say who we are and what we offer."""
         if not is_host(argument):
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
             return
-        self._reset()
-        self._helo, self._is_extended = argument, True
+        self.reset()
+        self._helo, self._is_extended, self._forwarded = argument, True, None
         lines = await self._edge.keywords(
             is_encrypted=self.is_encrypted,
             may_forward=self._connected.address in self._edge.xforward_clients,
@@ -244,24 +88,25 @@ class SmtpSession(Wire):
     async def do_helo(self, argument: str) -> None:
         """The greeting of old clients."""
         if not is_host(argument):
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
             return
-        self._reset()
-        self._helo, self._is_extended, self._keywords = argument, False, frozenset()
+        self.reset()
+        self._helo, self._is_extended, self._forwarded = argument, False, None
+        self._keywords = frozenset()
         self.reply(Reply(code=250, lines=(self._edge.hostname,)))
 
     async def do_starttls(self, argument: str) -> bool:
         """Go on encrypted, as if just connected."""
         if argument:
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
         elif self.is_encrypted:
-            self._refuse(say.TLS_TWICE)
+            self.refuse(say.TLS_TWICE)
         elif self._edge.tls is None:
-            self._refuse(say.TLS_NOT_AVAILABLE)
+            self.refuse(say.TLS_NOT_AVAILABLE)
         else:
             await self.start_tls()
             # Nothing said in the clear holds any longer (RFC 3207 section 4.2).
-            self._reset()
+            self.reset()
             self._helo, self._is_extended, self._forwarded = "", False, None
             self._keywords = frozenset()
         return True
@@ -271,8 +116,8 @@ class SmtpSession(Wire):
         attributes = self._attributes(argument, XCLIENT_NAMES, allowed=self._edge.xclient_clients)
         if attributes is None:
             return
-        self._connected = attributes
-        self._reset()
+        self._connected, self._is_local = attributes, False
+        self.reset()
         self._forwarded, self._helo, self._is_extended = None, "", False
         self.reply(Reply(code=220, lines=(f"{self._edge.hostname} ESMTP",)))
 
@@ -283,18 +128,18 @@ class SmtpSession(Wire):
             self._forwarded = forwarded
             self.reply(say.OK)
 
-    def _attributes(self, argument: str, names: tuple[str, ...], allowed: object) -> Peer | None:
-        if self._connected.address not in allowed:  # type: ignore[operator]  # Networks
-            self._refuse(say.NOT_AUTHORIZED)
+    def _attributes(self, argument: str, names: tuple[str, ...], allowed: Networks) -> Peer | None:
+        if self._connected.address not in allowed:
+            self.refuse(say.NOT_AUTHORIZED)
             return None
         if self._mail is not None:
-            self._refuse(say.NOT_IN_TRANSACTION)
+            self.refuse(say.NOT_IN_TRANSACTION)
             return None
         attributes = parse_attributes(argument, names)
         start = self._forwarded or Peer() if names is XFORWARD_NAMES else self._connected
         peer = apply_attributes(start, attributes) if attributes else None
         if peer is None:
-            self._refuse(say.BAD_ATTRIBUTES)
+            self.refuse(say.BAD_ATTRIBUTES)
         return peer
 
     # --- transaction
@@ -306,7 +151,7 @@ class SmtpSession(Wire):
         if refusal is None and isinstance(path, Path):
             refusal = mail_refused(path, self._keywords, self._edge.max_bytes)
         if refusal is not None or not isinstance(path, Path):
-            self._answer_no(refusal or say.BAD_SYNTAX)
+            self.answer_no(refusal or say.BAD_SYNTAX)
             return
         reserved = self._edge.budget.reserve(declared_size(path))
         if reserved is None:
@@ -337,24 +182,23 @@ class SmtpSession(Wire):
         """Ask the next hop about a recipient."""
         mail = self._mail
         if mail is None:
-            self._refuse(say.MAIL_FIRST)
+            self.refuse(say.MAIL_FIRST)
             return
         path = parse_path(argument, "TO")
         refusal = fault(path)
         if refusal is None and isinstance(path, Path):
             refusal = rcpt_refused(path, self._keywords, utf8=is_utf8(mail.parameters))
         if refusal is not None or not isinstance(path, Path):
-            self._refuse(refusal or say.BAD_SYNTAX)
+            self.refuse(refusal or say.BAD_SYNTAX)
             return
         if len(self._recipients) >= self._edge.settings.max_recipients:
             self.reply(say.TOO_MANY_RECIPIENTS)
             return
-        is_trusted = self._connected.address in self._edge.relay_clients or not self._connected.address
-        if not is_trusted and not may_relay(path.address, self._edge.relay_domains):
-            self._refuse(say.RELAY_DENIED)
+        if not self.is_trusted and not may_relay(path.address, self._edge.relay_domains):
+            self.refuse(say.RELAY_DENIED)
             return
         reply = await self._mirror(mail, Recipient(address=path.address, parameters=path.parameters))
-        if reply.is_permanent and not is_trusted:
+        if reply.is_permanent and not self.is_trusted:
             self._errors += 1  # somebody tries addresses
         self.reply(reply)
 
@@ -374,11 +218,11 @@ class SmtpSession(Wire):
     async def do_data(self, argument: str) -> bool:
         """Take the message."""
         if argument:
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
         elif self._mail is None:
-            self._refuse(say.MAIL_FIRST)
+            self.refuse(say.MAIL_FIRST)
         elif not self._recipients:
-            self._refuse(say.NO_VALID_RECIPIENTS if self._transaction else say.RCPT_FIRST)
+            self.refuse(say.NO_VALID_RECIPIENTS if self._transaction else say.RCPT_FIRST)
         else:
             return await self._message(self._mail)
         return True
@@ -399,7 +243,7 @@ class SmtpSession(Wire):
             self.hang_up(exc.reply)
             return False
         if receiver.is_dropped and not receiver.is_too_large:
-            self._reset()
+            self.reset()
             self.reply(say.BUSY)
             return True
         try:
@@ -408,8 +252,8 @@ class SmtpSession(Wire):
             if hops > settings.max_hops:
                 raise MailLoop(f"{hops} hops")  # one place turns the sender's faults into replies
         except MessageError as exc:
-            self._reset()
-            self._refuse(smtp_reply(exc))
+            self.reset()
+            self.refuse(smtp_reply(exc))
             return True
         await self._hand_over(mail, raw)
         return True
@@ -420,8 +264,8 @@ class SmtpSession(Wire):
         transaction, self._transaction = self._transaction, None
         reserved, self._reserved = self._reserved, 0
         assert transaction is not None
-        self._reset()
-        self._forwarded = None
+        self.reset()
+        self._forwarded, self._junk = None, 0
         task = self._edge.spawn(self._edge.commit(envelope, raw, transaction, reserved))
         del raw
         self.reply(await asyncio.shield(task))
@@ -439,9 +283,9 @@ class SmtpSession(Wire):
     async def do_rset(self, argument: str) -> None:
         """Forget the transaction."""
         if argument:
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
             return
-        self._reset()
+        self.reset()
         self._forwarded = None
         self.reply(say.OK)
 
@@ -454,7 +298,7 @@ class SmtpSession(Wire):
         if argument:
             self.reply(say.CANNOT_VERIFY)
         else:
-            self._refuse(say.BAD_SYNTAX)
+            self.refuse(say.BAD_SYNTAX)
 
     async def do_quit(self, _argument: str) -> bool:
         """Part."""

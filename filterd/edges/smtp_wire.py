@@ -101,11 +101,11 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
         """The next command without its CRLF. Raises ClientGone or BadLine."""
         if b"\n" not in self._reader._buffer:  # noqa: SLF001  # the same
             await self.flush()
-        self._reset_timeout()
-        self.is_waiting = True
+            self._reset_timeout()
+            self.is_waiting = True
         try:
             line: bytes = await self._reader.readuntil(b"\n")
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, OSError):
             raise ClientGone from None
         except asyncio.LimitOverrunError:
             raise BadLine(is_long=True) from None
@@ -122,7 +122,7 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
         """``count`` octets. Raises ClientGone."""
         try:
             return bytes(await self._reader.readexactly(count))
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, OSError):
             raise ClientGone from None
 
     async def receive(self, receiver: DataReceiver, *, seconds: float, credit: float, rate: int) -> None:
@@ -194,7 +194,11 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
         if not self._out:
             return
         data, self._out = bytes(self._out), bytearray()
-        self._writer.write(data)
+        if self.transport is None:
+            raise ClientGone
+        self.transport.write(data)
+        if not self.transport.get_write_buffer_size():
+            return
         try:
             self._reset_timeout()
             await self._writer.drain()
