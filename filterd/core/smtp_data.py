@@ -84,8 +84,11 @@ class DataReceiver:
         if self.is_dropped:
             del self._buffer[:-4]
             return
-        self._dots += self._buffer.count(b"\r\n.", max(0, start - 2))
-        # A CRLF at the end may belong to the end mark, and is not counted before the next octet has shown it does not.
+        if is_whole:
+            self._dots = self._buffer.count(b"\r\n.")
+        else:
+            self._dots += self._buffer.count(b"\r\n.", max(0, start - 2))
+        # Before the end is known, the last octets may belong to its mark.
         size = len(self._buffer) - 2 - self._dots
         if size > self._max_bytes + 3 or (is_whole and size > self._max_bytes):
             self.is_too_large = True
