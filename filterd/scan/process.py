@@ -1,0 +1,112 @@
+"""One scanner process seen from the worker: start it, ask it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from filterd.core.envelope import Channel
+from filterd.errors import ScanDown
+from filterd.scan.frames import Answer, Ready, Request, Setup, head, pack, read_frame, unpack
+
+WORKER_MODULE = "filterd.scan.worker"
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS")
+_BUFFER_BYTES = 1 << 20
+
+CANARIES: Mapping[Channel, bytes] = MappingProxyType(
+    {
+        Channel.EMAIL: b"From: canary@example.org\r\nSubject: canary\r\n\r\nAnything at all?\r\n",
+        Channel.SMS: b"Anything at all?",
+    }
+)
+"""Messages that any scanner can score: one that cannot is a fault of ours, not of a message."""
+
+
+class ScannerProcess:
+    """A running scanner; answers one request at a time."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self.ready = Ready(models={}, refused={})
+        self.generation = 0
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None and not self._reader.at_eof()
+
+    @classmethod
+    async def start(cls, setup: Setup, timeout_seconds: float, module: str = WORKER_MODULE) -> ScannerProcess:
+        """A scanner that has loaded its bundles and scored a canary. Raises ScanDown."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220, S603  # returns at once; our own interpreter
+                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError as exc:
+                ours.close()
+                raise ScanDown(f"no scanner can be started: {exc.strerror}") from None
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_BUFFER_BYTES)
+        scanner = cls(process, reader, writer)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await scanner._greet(setup)
+        except BaseException as exc:
+            await scanner.end()
+            if isinstance(exc, TimeoutError):
+                raise ScanDown("a scanner does not start in time") from None
+            if isinstance(exc, EOFError | OSError | ValueError):
+                raise ScanDown("a scanner ends as soon as it starts") from None
+            raise
+        return scanner
+
+    async def ask(self, request: Request, raw: bytes, timeout_seconds: float) -> Answer:
+        """The answer. Raises TimeoutError, or EOFError, OSError or ValueError when the scanner is lost."""
+        length = head(raw)
+        async with asyncio.timeout(timeout_seconds):
+            self._writer.write(pack(request) + length)
+            self._writer.write(raw)
+            await self._writer.drain()
+            return unpack(await read_frame(self._reader), Answer)
+
+    async def end(self) -> None:
+        """Kill the process, whatever it does, and wait until it is gone."""
+        self._writer.close()
+        if self._process.poll() is None:
+            self._process.kill()
+        await asyncio.shield(asyncio.to_thread(self._process.wait))
+
+    async def _greet(self, setup: Setup) -> None:
+        self._writer.write(pack(setup))
+        self.ready = unpack(await read_frame(self._reader), Ready)
+        for channel in self.ready.models:
+            answer = await self.ask(Request(channel=channel), CANARIES[channel], setup.cpu_seconds)
+            if answer.scan is None:
+                raise ScanDown(f"the canary of {channel.value} fails: {answer.detail}")
+
+
+def _environment() -> dict[str, str]:
+    """No secrets: only what Python needs to find the same modules."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
