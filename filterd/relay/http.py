@@ -40,12 +40,11 @@ class HttpForwarder:
 
     async def forward(self, request: ForwardRequest) -> None:
         """Returns once the URL answered 2xx. Raises RelayUnavailable, naming the kind of failure but no address."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._client.stream(
-                    request.method, request.url, headers=list(request.headers), content=request.body
-                ) as response,
+                self._client.stream(request.method, request.url, headers=headers, content=request.body) as response,
             ):
                 status = response.status_code
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, UnicodeError) as exc:
