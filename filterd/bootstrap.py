@@ -5,25 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from filterd import __version__, log, preflight, state
 from filterd import config as configuration
-from filterd import log, preflight, state
 from filterd.admin import AdminApp
+from filterd.clock import SystemClock
 from filterd.config import Loaded
+from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
-from filterd.errors import ConfigError
-from filterd.http_server import HttpEdge
+from filterd.edges.smtp import SmtpEdge
+from filterd.edges.webhooks.app import webhook_app
+from filterd.edges.webhooks.judge import SmsJudge
+from filterd.edges.webhooks.outbox import Outbox
+from filterd.edges.webhooks.providers import adapters_of
+from filterd.edges.webhooks.receive import Webhooks
+from filterd.errors import BundleError, ConfigError
+from filterd.http_server import AsgiApp, HttpEdge
+from filterd.inference.registry import Registry, packaged_models
 from filterd.listeners import Listener
-from filterd.metrics import SupervisorMetrics
+from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.notify import Notifier
-from filterd.pipeline import Settings
+from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of
+from filterd.relay.http import HttpForwarder
+from filterd.relay.smtp_client import SmtpRelay
+from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
+from filterd.store.sql import open_store
+from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
 from filterd.worker_process import WorkerProcess
 
@@ -57,14 +72,109 @@ def events_of(config: Config) -> log.Events:
     return log.Events(log.get_logger(), log.AddressMask(state.secret_of(config)))
 
 
-def build_worker(config: Config) -> Parts:
-    """One worker's parts. Raises ConfigError."""
-    events = events_of(config)
+async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
+    """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
+    clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), events_of(config)
+    settings = pipeline_settings(config)
+    keeper = StoreKeeper(clock=clock, metrics=metrics, events=events)
+    store = await stack.enter_async_context(open_store(config, clock=clock, on_state=keeper.note, is_migrating=False))
+    await keeper.begin(store)
+    models = _Models(config)
+    scanners = await stack.enter_async_context(
+        ScannerPool(locate=models.locate, settings=PoolSettings.of(config.scan), events=events, metrics=metrics)
+    )
+    pipeline = Pipeline(scanner=scanners, store=store, clock=clock, metrics=metrics, events=events, settings=settings)
+    relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
+    stack.push_async_callback(relay.close)
+    smtp = SmtpEdge(
+        config.smtp,
+        process=pipeline.process,
+        next_hop=relay,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+        hostname=settings.stamp.hostname,
+        has_room=lambda: has_room(store),
+    )
+    adapters = adapters_of(config.sms)
+    judge = SmsJudge(
+        pipeline=pipeline,
+        inbox=store,
+        is_tagging_spam=config.sms.spam_delivery == "tag",
+        retry_seconds=config.sms.forward_retry_seconds,
+    )
+    outbox = Outbox(
+        adapters=adapters,
+        inbox=store,
+        ledger=store,
+        judge=judge,
+        forwarder=await stack.enter_async_context(
+            HttpForwarder(timeout_seconds=config.sms.forward_timeout_seconds, user_agent=f"filterd/{__version__}")
+        ),
+        clock=clock,
+        metrics=metrics,
+        events=events,
+        settings=config.sms,
+    )
+    webhooks = Webhooks(
+        adapters=adapters,
+        inbox=store,
+        judge=judge,
+        wake_outbox=outbox.wake,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    channels = {Channel.EMAIL} if config.smtp.listen else set()
+    channels |= {Channel.SMS} if adapters else set()
 
     async def reload(new: Config) -> None:
-        pipeline_settings(new)
+        fresh = pipeline_settings(new)
+        await models.follow(new, scanners)
+        pipeline.settings = fresh
 
-    return Parts(events=events, edges={}, reload=reload)
+    tasks: dict[str, Callable[[], Awaitable[None]]] = {"store": lambda: keeper.watch(store), "outbox": outbox.run}
+    if has_chores:
+        tasks["chores"] = lambda: keeper.chores(store)
+    return Parts(
+        events=events,
+        edges={"smtp": smtp, "http": _http_edge(config, webhook_app(config.sms, webhooks), metrics, events)},
+        tasks=tasks,
+        probes={"scanners": lambda: channels <= set(scanners.models), "store": lambda: keeper.is_up},
+        reload=reload,
+    )
+
+
+class _Models:
+    """Which bundles the scanners serve, by the configuration that holds now."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def locate(self) -> Mapping[Channel, Path]:
+        """Raises BundleError."""
+        server, models = self._config.server, self._config.models
+        registry = Registry(Path(models.directory or Path(server.state_dir) / "models"), packaged_models())
+        return registry.locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
+
+    async def follow(self, config: Config, scanners: ScannerPool) -> None:
+        """Serve what ``config`` names. Raises BundleError and goes on as before."""
+        before = self._config
+        self._config = config
+        try:
+            await scanners.reload()
+        except BundleError:
+            self._config = before
+            raise
+
+
+def _http_edge(config: Config, app: AsgiApp, metrics: Metrics, events: log.Events) -> HttpEdge:
+    def on_bug(error: BaseException) -> None:
+        metrics.session_errors.labels("http").inc()
+        events.session_failed("http", error)
+
+    server = config.server
+    return HttpEdge(app, certificate=server.http_tls_certificate, key=server.http_tls_key, on_bug=on_bug)
 
 
 def build_supervisor(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import uvicorn
@@ -21,46 +21,40 @@ class HttpEdge:
     def __init__(
         self, app: AsgiApp, *, certificate: str = "", key: str = "", on_bug: Callable[[BaseException], None]
     ) -> None:
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                _Guard(app, on_bug),
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                ssl_certfile=certificate or None,
-                ssl_keyfile=key or None,
-            )
+        self._config = uvicorn.Config(
+            _Guard(app, on_bug),
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            ssl_certfile=certificate or None,
+            ssl_keyfile=key or None,
         )
-        self._task: asyncio.Task[None] | None = None
+        self._running: list[tuple[_Uvicorn, asyncio.Task[None]]] = []
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept connections; returns once it does."""
-        self._task = asyncio.create_task(self._server.serve(sockets=list(sockets)))
-        await self._server.is_accepting.wait()
+    async def serve(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket; returns once it does."""
+        server = _Uvicorn(self._config)
+        self._running.append((server, asyncio.create_task(server.serve(sockets=[sock]))))
+        await server.is_accepting.wait()
 
     async def drain(self, seconds: float) -> int:
         """Stop accepting and let running requests finish for at most ``seconds``; how many did not."""
-        if self._task is None:
+        if not self._running:
             return 0
-        self._server.should_exit = True
-        state = self._server.server_state
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(self._task)
-        except TimeoutError:
-            abandoned = len(state.tasks)
-            for task in list(state.tasks):
-                task.cancel()
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            return abandoned
-        return 0
+        for server, _ in self._running:
+            server.should_exit = True
+        _, late = await asyncio.wait([task for _, task in self._running], timeout=seconds)
+        requests = [request for server, _ in self._running for request in server.server_state.tasks]
+        for task in (*requests, *late):
+            task.cancel()
+        await asyncio.gather(*requests, *late, return_exceptions=True)
+        return len(requests)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -6,7 +6,9 @@ import ssl
 from pathlib import Path
 
 from filterd.core.bundle import SPEC_FILE
-from filterd.errors import ConfigError
+from filterd.core.envelope import Channel
+from filterd.errors import BundleError, ConfigError
+from filterd.inference.registry import read_bundle
 from filterd.policies import policies_of
 from filterd.settings import Config
 
@@ -20,8 +22,19 @@ def check(config: Config) -> None:
     if smtp.next_hop_tls_ca:
         _check_authority("smtp.next_hop_tls_ca", smtp.next_hop_tls_ca)
     for key, pinned in (("models.email", models.email), ("models.sms", models.sms)):
-        if pinned and not (Path(pinned) / SPEC_FILE).is_file():
-            raise ConfigError(f"{key}: no bundle at {pinned}: {SPEC_FILE} is missing")
+        if pinned:
+            _check_bundle(key, Path(pinned), Channel(key.rpartition(".")[2]))
+
+
+def _check_bundle(key: str, folder: Path, channel: Channel) -> None:
+    if not (folder / SPEC_FILE).is_file():
+        raise ConfigError(f"{key}: no bundle at {folder}: {SPEC_FILE} is missing")
+    try:
+        spec = read_bundle(folder).spec
+    except BundleError as exc:
+        raise ConfigError(f"{key}: the bundle at {folder} cannot be used: {exc.detail}") from None
+    if spec.channel is not channel:
+        raise ConfigError(f"{key}: the bundle at {folder} is of channel {spec.channel.value}")
 
 
 def _check_certificate(key: str, certificate: str, private: str) -> None:

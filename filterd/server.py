@@ -7,7 +7,6 @@ applications is here; the SMTP edge has its own for sessions.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,8 +27,8 @@ _TASK_PAUSE_SECONDS = 5.0
 class Edge(Protocol):
     """Receives messages on sockets it is handed."""
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept connections; returns once it does."""
+    async def serve(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket; returns once it does."""
         ...
 
     async def drain(self, seconds: float) -> int:
@@ -44,8 +43,6 @@ class Parts:
     events: Events
     edges: Mapping[str, Edge]
     """By the name of the listeners they serve: ``smtp``, ``http``."""
-    resources: Sequence[contextlib.AbstractAsyncContextManager[Any]] = ()
-    """Opened in order before the edges, closed in reverse order after them."""
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """Background tasks by name; one that raises is reported and started again."""
     probes: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
@@ -71,21 +68,17 @@ class Server:
         background = [asyncio.create_task(each) for each in (self._obey(), self._report_loop())]
         abandoned = 0
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                for resource in self._parts.resources:
-                    await stack.enter_async_context(resource)
-                background += [asyncio.create_task(self._forever(*task)) for task in self._parts.tasks.items()]
-                for name, edge in self._parts.edges.items():
-                    if sockets.get(name):
-                        await edge.start(sockets[name])
-                self._is_listening = True
-                self._report()
-                await self._stopping.wait()
-                self._is_listening = False
-                self._report()
-                drained = await asyncio.gather(*(e.drain(self._drain_seconds) for e in self._parts.edges.values()))
-                abandoned = sum(drained)
-                await _cancel(background[2:])
+            background += [asyncio.create_task(self._forever(*task)) for task in self._parts.tasks.items()]
+            for name, edge in self._parts.edges.items():
+                for sock in sockets.get(name, ()):
+                    await edge.serve(sock)
+            self._is_listening = True
+            self._report()
+            await self._stopping.wait()
+            self._is_listening = False
+            self._report()
+            drained = await asyncio.gather(*(e.drain(self._drain_seconds) for e in self._parts.edges.values()))
+            abandoned = sum(drained)
         finally:
             await _cancel(background)
         self._control.send("stopped", abandoned=abandoned)

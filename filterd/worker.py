@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import uvloop
@@ -16,6 +17,7 @@ from filterd.errors import FilterdError
 from filterd.metrics import use_stable_identity
 from filterd.server import Server
 from filterd.supervisor import EXIT_CONFIG
+from filterd.worker_process import FIRST_WORKER
 
 
 def main() -> None:
@@ -32,9 +34,10 @@ async def _run(control_fd: int) -> int:
     try:
         config = from_tree(order["config"])
         log.configure(config.server.log_format, config.server.log_level, worker=order["worker"])
-        parts = bootstrap.build_worker(config)
-        server = Server(parts=parts, control=control, drain_seconds=config.server.drain_timeout_seconds)
-        await server.run(_sockets(order["sockets"]))
+        async with AsyncExitStack() as stack:
+            parts = await bootstrap.build_worker(config, stack, has_chores=order["worker"] == FIRST_WORKER)
+            server = Server(parts=parts, control=control, drain_seconds=config.server.drain_timeout_seconds)
+            await server.run(_sockets(order["sockets"]))
     except FilterdError as exc:
         control.send("failed", detail=exc.detail)
         return EXIT_CONFIG

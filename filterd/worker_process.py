@@ -16,6 +16,8 @@ from typing import Any
 from filterd.control import FD_VARIABLE, Control
 from filterd.listeners import Listener
 
+FIRST_WORKER = "w0"
+"""The one that also does what must be done once per host."""
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 

@@ -40,10 +40,10 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
         listeners = bind_all(loaded.config)
         stack.callback(close_all, listeners)
         supervisor, admin = bootstrap.build_supervisor(loaded, environ, listeners, folder)
-        admin_sockets = [each.socket for each in listeners if each.edge == "admin"]
         for each in listeners:
             events.listening(each.edge, each.address)
-        await admin.start(admin_sockets)
+            if each.edge == "admin":
+                await admin.serve(each.socket)
         try:
             return await supervisor.run()
         finally:
