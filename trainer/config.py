@@ -1,0 +1,117 @@
+"""What a training run may vary: caps, splits, sizes, rates. One set of defaults per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from filterd.core.envelope import Channel
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """How examples are chosen and divided."""
+
+    caps: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    """``corpus/label`` -> most examples."""
+    group_caps: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    """Corpus -> most examples of each of its groups."""
+    held_groups: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Corpus -> group -> split, for corpora that are divided by group; groups not named are for training."""
+    train_ratio: float = 0.65
+    """Share of a corpus, oldest first, that is trained on."""
+    until_test_ratio: float = 0.80
+    """Share of a corpus before the test begins; what lies between is the validation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the network."""
+
+    cell: str = "lstm"
+    """lstm or gru."""
+    embedding: int = 48
+    filters: int = 0
+    """Width of the convolution before the recurrence; 0 leaves convolution and pooling out."""
+    pool: int = 1
+    """Steps that the pooling before the recurrence makes into one."""
+    units: int = 64
+    bidirectional: bool = True
+    dense: int = 48
+    word_dropout: float = 0.1
+    """Share of tokens hidden from the deep path while training."""
+    side_dropout: float = 0.3
+    """Share of messages whose side features are hidden while training."""
+    wide_dropout: float = 0.2
+    """Share of wide features hidden while training."""
+    dropout: float = 0.3
+    wide_l2: float = 2e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One training run."""
+
+    channel: Channel
+    split: SplitConfig
+    model: ModelConfig
+    seed: int = 7
+    epochs: int = 8
+    patience: int = 3
+    """Epochs without a better guarded figure after which training ends."""
+    batch: int = 64
+    epoch_examples: int = 24_000
+    """Examples drawn per epoch, balanced over labels and corpora."""
+    learning_rate: float = 2e-3
+    ham_weight: float = 2.0
+    """How much heavier a ham counts in the loss than a spam."""
+    label_smoothing: float = 0.02
+    flatten_ham: float = 0.0
+    """Share of training messages read once more in lower case without digits, as some corpora store them."""
+    sample: int | None = None
+    """Most examples per corpus and label in a quick run."""
+
+
+_EMAIL = TrainConfig(
+    channel=Channel.EMAIL,
+    split=SplitConfig(
+        caps={"enron-spam/ham": 5000, "enron-spam/spam": 6000, "enron-raw-ham/ham": 4000},
+        group_caps={"templates-ham": 350},
+        held_groups={
+            "templates-ham": {
+                "sendwithus-templates": "validation",
+                "bookstack": "validation",
+                "listmonk": "validation",
+                "this-week-in-rust": "test",
+                "alfio": "test",
+                "postmark-templates": "test",
+                "keycloak-mfa-plugins": "test",
+            }
+        },
+    ),
+    model=ModelConfig(filters=64, pool=4),
+)
+_SMS = TrainConfig(
+    channel=Channel.SMS,
+    split=SplitConfig(
+        caps={"super-legacy/ham": 10_000, "super-latest/spam": 8000},
+        group_caps={"templates-ham": 400},
+    ),
+    model=ModelConfig(),
+    epoch_examples=16_000,
+    flatten_ham=0.35,
+)
+
+
+def defaults(channel: Channel) -> TrainConfig:
+    """The run that made the bundles in the package."""
+    return _EMAIL if channel is Channel.EMAIL else _SMS
+
+
+def quick(config: TrainConfig) -> TrainConfig:
+    """The same line in seconds: few examples, a small network, one epoch."""
+    small = replace(config.model, embedding=8, filters=8 if config.model.filters else 0, units=8, dense=8)
+    return replace(config, model=small, sample=150, epochs=1, epoch_examples=512)

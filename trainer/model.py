@@ -1,0 +1,184 @@
+"""The network: wide and deep, recurrent.
+
+Deep: hashed words with their n-grams -> embedding bag -> (convolution, max pooling in time) -> LSTM or GRU with exact
+lengths -> masked max and mean -> with the side features through a dense layer. Wide: a linear table over hashed
+features. ``logit = deep + wide``. Padding changes nothing: pools, convolution and recurrence see real tokens only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from filterd.core.bundle import Hashing
+from trainer.config import ModelConfig
+from trainer.export import recurrence, recurrent_weights
+
+_WINDOW = 3
+"""Steps the convolution sees."""
+_LOW = -1e4
+"""Stands for minus infinity where nothing may win a maximum."""
+_SIDE_LIMIT = 4.0
+"""Standard deviations after which a side feature is clipped."""
+_RANKS = {"tokens": 3, "length": 1, "wide": 2, "side": 2}
+
+
+class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
+    """float32[B] logits of ``tokens int32[B, T, G], length int32[B], wide int32[B, W], side float32[B, S]``."""
+
+    def __init__(self, hashing: Hashing, config: ModelConfig, side: tuple[NDArray[Any], NDArray[Any]]) -> None:
+        super().__init__()
+        self.hashing = hashing
+        self.config = config
+        self.side_mean = np.asarray(side[0], np.float32)
+        self.side_scale = np.asarray(side[1], np.float32)
+        self.embedding = keras.layers.Embedding(hashing.token_buckets, config.embedding)
+        self.wide_table = keras.layers.Embedding(hashing.wide_buckets, 1, embeddings_initializer="zeros")
+        self.convolution = keras.layers.Dense(config.filters, activation="relu") if config.filters else None
+        cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[config.cell]
+        layer = cell(config.units, return_sequences=True)
+        self.recurrent = keras.layers.Bidirectional(layer) if config.bidirectional else layer
+        self.hidden = keras.layers.Dense(config.dense, activation="relu")
+        self.output_layer = keras.layers.Dense(1)
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:  # noqa: FBT001, FBT002  (Keras's own name)
+        """Logits float32[B]."""
+        deep, wide = self.paths(inputs, training=training)
+        return deep + wide
+
+    def paths(self, inputs: dict[str, Any], *, training: bool) -> tuple[Any, Any]:
+        """The deep and the wide part of the logits, float32[B] each."""
+        config = self.config
+        table, wide_table = self._tables()
+        steps = bag(table, inputs["tokens"])
+        if training:
+            kept = tf.random.uniform(tf.shape(steps)[:2]) >= config.word_dropout
+            steps *= tf.cast(kept, tf.float32)[..., None]
+            steps = self.dropout(steps, training=True)
+        lengths = inputs["length"]
+        if self.convolution is not None:
+            steps = pool_in_time(self.convolution(windows(steps, lengths)), lengths, config.pool)
+            lengths = pooled_lengths(lengths, config.pool)
+        mask = tf.sequence_mask(lengths, tf.shape(steps)[1])
+        steps = self.recurrent(steps, mask=mask)
+        side = standardised(inputs["side"], self.side_mean, self.side_scale)
+        if training:
+            shown = tf.random.uniform([tf.shape(side)[0], 1]) >= config.side_dropout
+            side *= tf.cast(shown, tf.float32)
+        hidden = self.hidden(tf.concat([*pools(steps, mask, lengths), side], axis=1))
+        deep = self.output_layer(self.dropout(hidden, training=training))[:, 0]
+        return deep, self._wide(wide_table, inputs["wide"], training=training)
+
+    def _tables(self) -> tuple[Any, Any]:
+        for layer in (self.embedding, self.wide_table):
+            if not layer.built:
+                layer.build(None)
+        return self.embedding.embeddings, self.wide_table.embeddings
+
+    def _wide(self, table: Any, ids: Any, *, training: bool) -> Any:
+        if training:
+            kept = tf.random.uniform(tf.shape(ids)) >= self.config.wide_dropout
+            ids *= tf.cast(kept, tf.int32)
+        return linear(table, ids)
+
+    def serving(self) -> Callable[..., Any]:
+        """A function for ``export.to_onnx`` with this network's present weights; the tables in half precision.
+
+        Weights are read here, outside of the trace. Raises ValueError before the first call of the network.
+        """
+        config = self.config
+        table = self.embedding.embeddings.numpy().astype(np.float16)
+        wide_table = self.wide_table.embeddings.numpy().astype(np.float16)
+        convolution = self.convolution.get_weights() if self.convolution is not None else None
+        arrays = self.recurrent.get_weights()
+        weights = recurrent_weights(config.cell, config.units, [arrays[i : i + 3] for i in range(0, len(arrays), 3)])
+        hidden, output = self.hidden.get_weights(), self.output_layer.get_weights()
+        mean, scale = self.side_mean, self.side_scale
+
+        def serve(tokens: Any, length: Any, wide: Any, side: Any) -> dict[str, Any]:
+            steps = bag(tf.constant(table), tokens)
+            lengths = length
+            if convolution is not None:
+                steps = tf.nn.relu(tf.matmul(windows(steps, lengths), convolution[0]) + convolution[1])
+                steps = pool_in_time(steps, lengths, config.pool)
+                lengths = pooled_lengths(lengths, config.pool)
+            mask = tf.sequence_mask(lengths, tf.shape(steps)[1])
+            steps = recurrence(steps, lengths, weights)
+            joined = tf.concat([*pools(steps, mask, lengths), standardised(side, mean, scale)], axis=1)
+            deep = tf.matmul(tf.nn.relu(tf.matmul(joined, hidden[0]) + hidden[1]), output[0]) + output[1]
+            return {"logit": deep[:, 0] + linear(tf.constant(wide_table), wide)}
+
+        return serve
+
+    def signature(self) -> list[Any]:
+        """The inputs of ``serving``, in order."""
+        h = self.hashing
+        return [
+            tf.TensorSpec([None, None, h.grams], tf.int32, name="tokens"),
+            tf.TensorSpec([None], tf.int32, name="length"),
+            tf.TensorSpec([None, h.max_wide], tf.int32, name="wide"),
+            tf.TensorSpec([None, len(h.side)], tf.float32, name="side"),
+        ]
+
+    def round_tables(self) -> None:
+        """Round the tables to half precision, so that what is measured is what is stored."""
+        for layer in (self.embedding, self.wide_table):
+            layer.embeddings.assign(layer.embeddings.numpy().astype(np.float16).astype(np.float32))
+
+
+def bag(table: Any, tokens: Any) -> Any:
+    """Sum of a word's rows over the square root of their number: int32[B, T, G] -> float32[B, T, E]. Id 0 is none."""
+    present = tf.cast(tokens > 0, tf.float32)
+    rows = tf.cast(tf.gather(table, tokens), tf.float32) * present[..., None]
+    count = tf.maximum(tf.reduce_sum(present, axis=2, keepdims=True), 1.0)
+    return tf.reduce_sum(rows, axis=2) / tf.sqrt(count)
+
+
+def linear(table: Any, ids: Any) -> Any:
+    """Sum of the weights of a message's features over the square root of their number: int32[B, W] -> float32[B]."""
+    present = tf.cast(ids > 0, tf.float32)
+    weights = tf.cast(tf.gather(table[:, 0], ids), tf.float32) * present
+    return tf.reduce_sum(weights, axis=1) / tf.sqrt(tf.maximum(tf.reduce_sum(present, axis=1), 1.0))
+
+
+def windows(steps: Any, lengths: Any) -> Any:
+    """Each step beside its neighbours, zero beyond the ends: float32[B, T, E] -> float32[B, T, 3 * E]."""
+    mask = tf.cast(tf.sequence_mask(lengths, tf.shape(steps)[1]), tf.float32)
+    around = tf.pad(steps * mask[..., None], [[0, 0], [1, 1], [0, 0]])
+    return tf.concat([around[:, :-2], around[:, 1:-1], around[:, 2:]], axis=2)
+
+
+def pool_in_time(steps: Any, lengths: Any, size: int) -> Any:
+    """Maximum of every ``size`` steps, which must not be negative: float32[B, T, F] -> float32[B, ceil(T / size), F]."""
+    mask = tf.cast(tf.sequence_mask(lengths, tf.shape(steps)[1]), tf.float32)
+    steps *= mask[..., None]
+    if size == 1:
+        return steps
+    length = tf.shape(steps)[1]
+    missing = pooled_lengths(length, size) * size - length  # a remainder of a negative number differs in ONNX
+    padded = tf.pad(steps, [[0, 0], [0, missing], [0, 0]])
+    return tf.reduce_max(tf.reshape(padded, [tf.shape(steps)[0], -1, size, steps.shape[2]]), axis=2)
+
+
+def pooled_lengths(lengths: Any, size: int) -> Any:
+    """int32[B]: lengths after ``pool_in_time``."""
+    return (lengths + (size - 1)) // size
+
+
+def pools(steps: Any, mask: Any, lengths: Any) -> tuple[Any, Any]:
+    """Maximum and mean of the real steps, float32[B, D] each."""
+    real = tf.cast(mask, tf.float32)[..., None]
+    highest = tf.reduce_max(steps * real + (1.0 - real) * _LOW, axis=1)
+    mean = tf.reduce_sum(steps * real, axis=1) / tf.cast(lengths, tf.float32)[:, None]
+    return highest, mean
+
+
+def standardised(side: Any, mean: NDArray[Any], scale: NDArray[Any]) -> Any:
+    """Side features around zero, clipped."""
+    return tf.clip_by_value((side - mean) / scale, -_SIDE_LIMIT, _SIDE_LIMIT)

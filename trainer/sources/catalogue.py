@@ -1,0 +1,136 @@
+"""Every corpus the trainer knows: its file, its reader, and the terms a model card must name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filterd.core.envelope import Channel
+from trainer.example import Example
+from trainer.sources import (
+    email_csdmc2010,
+    email_enron_raw_ham,
+    email_enron_spam,
+    email_lingspam,
+    email_nazario,
+    email_osst_users,
+    email_spamassassin,
+    email_templates,
+    email_usrp_users,
+    sms_mishra_soni,
+    sms_super,
+    sms_templates,
+    sms_uci,
+    sms_yt_combined,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where examples come from."""
+
+    file: str
+    """Name of the archive in the data folder."""
+    channel: Channel
+    read: Callable[[Path], Iterator[Example]]
+    terms: str
+    """One line for the model card: what it is, from when, under which terms."""
+
+
+_E, _S = Channel.EMAIL, Channel.SMS
+
+SOURCES: tuple[Source, ...] = (
+    Source(
+        file="email-spamassassin.tar.xz",
+        channel=_E,
+        read=email_spamassassin.read,
+        terms="SpamAssassin public corpus, 2001-02; published for testing filters, copyright with the senders",
+    ),
+    Source(
+        file="email-csdmc2010.tar.xz",
+        channel=_E,
+        read=email_csdmc2010.read,
+        terms="CSDMC 2010 data mining contest, training part, 2002 and 2009-10; published for research",
+    ),
+    Source(
+        file="email-enron-spam.tar.xz",
+        channel=_E,
+        read=email_enron_spam.read,
+        terms="Enron-Spam (Metsis, Androutsopoulos, Paliouras 2006), 1999-2005; public",
+    ),
+    Source(
+        file="email-enron-raw-ham.tar.xz",
+        channel=_E,
+        read=email_enron_raw_ham.read,
+        terms="Enron mail corpus (FERC, CMU), five mailboxes, 1999-2002; public",
+    ),
+    Source(
+        file="email-lingspam.tar.xz",
+        channel=_E,
+        read=email_lingspam.read,
+        terms="Ling-Spam (Androutsopoulos et al. 2000); public",
+    ),
+    Source(
+        file="email-nazario.tar.xz",
+        channel=_E,
+        read=email_nazario.read,
+        terms="Nazario phishing corpus, 2004-05; public",
+    ),
+    Source(
+        file="email-spam-osst-users.tar.xz",
+        channel=_E,
+        read=email_osst_users.read,
+        terms="spam in the public archive of a mailing list, 2019-23; copyright with the senders",
+    ),
+    Source(
+        file="email-ham-usrp-users.tar.xz",
+        channel=_E,
+        read=email_usrp_users.read,
+        terms="public archive of a technical mailing list, 2019-23; copyright with the writers",
+    ),
+    Source(
+        file="email-templates-ham.tar.xz",
+        channel=_E,
+        read=email_templates.read,
+        terms="mail templates and newsletters of free software, 2020-25; MIT or Apache-2.0 "
+        "(django-allauth, devise-i18n, "
+        "haskellweekly, bookstack, sendwithus, postmark, colorlib, keycloak-mfa, konsav) and copyleft "
+        "(openstreetmap-website, diaspora, this-week-in-rust, wire-emails, alfio, listmonk)",
+    ),
+    Source(
+        file="sms-uci.tar.xz",
+        channel=_S,
+        read=sms_uci.read,
+        terms="UCI SMS Spam Collection (Almeida, Gómez Hidalgo, Yamakami 2011); CC BY 4.0",
+    ),
+    Source(
+        file="sms-super.tar.xz",
+        channel=_S,
+        read=sms_super.read,
+        terms="Super SMS dataset (Salman, Ikram, Kaafar), 2003-23; public",
+    ),
+    Source(
+        file="sms-mishra-soni.tar.xz",
+        channel=_S,
+        read=sms_mishra_soni.read,
+        terms="SMS phishing dataset (Mishra, Soni 2022); CC BY 4.0",
+    ),
+    Source(
+        file="sms-yt-combined.tar.xz",
+        channel=_S,
+        read=sms_yt_combined.read,
+        terms="UCI YouTube Spam Collection (Alberto, Lochter, Almeida 2015); CC BY 4.0",
+    ),
+    Source(
+        file="sms-templates-ham.tar.xz",
+        channel=_S,
+        read=sms_templates.read,
+        terms="wording of one-time codes and bank alerts of free software; MIT, Apache-2.0 and copyleft",
+    ),
+)
+
+
+def sources_of(channel: Channel) -> tuple[Source, ...]:
+    """The sources of one channel, in a fixed order."""
+    return tuple(source for source in SOURCES if source.channel is channel)

@@ -1,0 +1,152 @@
+"""Trains one network: balanced draws, ham weighted more, early stop on spam missed at a fixed ham loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.calibrate import probability_of
+from trainer.config import TrainConfig
+from trainer.errors import TrainingDiverged
+from trainer.features import Encoded
+from trainer.input_pipeline import drawn, ordered
+from trainer.metrics import spam_missed_at
+from trainer.model import WideDeep
+
+_DEEP_SHARE = 0.4
+"""Weight of the deep path's own loss: without it the wide path learns first and the deep one never has to."""
+_CLIP = 1.0
+GUARDED_HAM_LOSS = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Examples ready for the network."""
+
+    encoded: Encoded
+    labels: NDArray[np.float32]
+    corpora: NDArray[np.str_]
+    weights: NDArray[np.float64]
+    """Of a draw, summing to 1."""
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """What the learning curves show, one entry per epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    spam_missed: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A network with the weights of its best epoch."""
+
+    model: WideDeep
+    history: History
+    best_epoch: int
+
+
+Progress = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and a few words."""
+
+
+def train(config: TrainConfig, train_part: Part, validation: Part, progress: Progress) -> Trained:
+    """Fit a network. Raises TrainingDiverged when the loss stops being a number."""
+    keras.utils.set_random_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    model = _built(config, train_part)
+    steps = max(1, config.epoch_examples // config.batch)
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps * config.epochs, alpha=0.05)
+    step = _step(model, keras.optimizers.Adam(rate, global_clipnorm=_CLIP), config)
+    history, best, best_weights, best_epoch = History(), np.inf, model.get_weights(), 0
+    for epoch in range(config.epochs):
+        losses, hits, done = [], [], epoch * steps
+        for batch in drawn(
+            train_part.encoded,
+            train_part.labels,
+            train_part.weights,
+            count=config.epoch_examples,
+            batch=config.batch,
+            rng=rng,
+        ):
+            loss, hit = step(batch.feeds, tf.constant(batch.labels))
+            losses.append(float(loss))
+            hits.append(float(hit))
+            done += 1
+            if not np.isfinite(losses[-1]):
+                raise TrainingDiverged(f"the loss is {losses[-1]} in epoch {epoch + 1}; lower the learning rate")
+            progress(done, steps * config.epochs, f"epoch {epoch + 1} loss {np.mean(losses[-50:]):.3f}")
+        missed = _measure(model, validation, history, losses, hits)
+        if missed < best:
+            best, best_weights, best_epoch = missed, model.get_weights(), epoch
+        elif epoch - best_epoch >= config.patience:
+            break
+    model.set_weights(best_weights)
+    return Trained(model=model, history=history, best_epoch=best_epoch + 1)
+
+
+def _built(config: TrainConfig, part: Part) -> WideDeep:
+    side = part.encoded.side
+    mean = np.average(side, axis=0, weights=part.weights)
+    spread = np.sqrt(np.average((side - mean) ** 2, axis=0, weights=part.weights))
+    scale = np.where(spread > 1e-6, spread, 1.0)
+    model = WideDeep(part.encoded.hashing, config.model, (mean, scale))
+    model(part.encoded.feeds(np.arange(min(2, len(part.encoded)), dtype=np.int64)))
+    return model
+
+
+def _step(model: WideDeep, optimizer: Any, config: TrainConfig) -> Callable[[Any, Any], tuple[Any, Any]]:
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]  # tensorflow is not type-checked
+    def step(feeds: Any, labels: Any) -> tuple[Any, Any]:
+        target = labels * (1 - config.label_smoothing) + 0.5 * config.label_smoothing
+        weight = tf.where(labels > 0.5, 1.0, config.ham_weight)
+        with tf.GradientTape() as tape:
+            deep, wide = model.paths(feeds, training=True)
+            both = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=deep + wide)
+            alone = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=deep)
+            loss = tf.reduce_mean(weight * (both + _DEEP_SHARE * alone)) / (1 + _DEEP_SHARE)
+            total = loss + config.model.wide_l2 * tf.reduce_sum(model.wide_table.embeddings**2)
+        gradients = tape.gradient(total, model.trainable_variables)
+        optimizer.apply([tf.convert_to_tensor(g) for g in gradients], model.trainable_variables)
+        return loss, tf.reduce_mean(tf.cast((deep + wide > 0) == (labels > 0.5), tf.float32))
+
+    return step  # type: ignore[no-any-return]  # the same
+
+
+def predict(model: WideDeep, encoded: Encoded, batch: int = 256) -> NDArray[np.float32]:
+    """float32[N]: logits by Keras, for training's own use; what is reported goes through ONNX."""
+
+    @tf.function(jit_compile=True, reduce_retracing=False)  # type: ignore[untyped-decorator]  # tensorflow
+    def score(feeds: Any) -> Any:
+        return model(feeds)
+
+    logits = np.zeros(len(encoded), np.float32)
+    for each in ordered(encoded, np.zeros(len(encoded), np.float32), batch):
+        full = len(each.positions) == batch
+        logits[each.positions] = np.asarray(score(each.feeds) if full else model(each.feeds))
+    return logits
+
+
+def _measure(model: WideDeep, part: Part, history: History, losses: list[float], hits: list[float]) -> float:
+    logits = predict(model, part.encoded)
+    p = np.clip(probability_of(logits), 1e-7, 1 - 1e-7)
+    loss = -np.average(np.where(part.labels > 0.5, np.log(p), np.log(1 - p)), weights=part.weights)
+    missed = spam_missed_at(logits, part.labels, part.corpora, ham_loss=GUARDED_HAM_LOSS)
+    history.loss.append(float(np.mean(losses)))
+    history.accuracy.append(float(np.mean(hits)))
+    history.validation_loss.append(float(loss))
+    history.validation_accuracy.append(float(np.average((logits > 0) == (part.labels > 0.5), weights=part.weights)))
+    history.spam_missed.append(missed)
+    return missed
