@@ -69,7 +69,7 @@ class TrainConfig:
     ham_weight: float = 2.0
     """How much heavier a ham counts in the loss than a spam."""
     label_smoothing: float = 0.02
-    flatten_ham: float = 0.0
+    flatten_share: float = 0.0
     """Share of training messages read once more in lower case without digits, as some corpora store them."""
     sample: int | None = None
     """Most examples per corpus and label in a quick run."""
@@ -102,7 +102,7 @@ _SMS = TrainConfig(
     ),
     model=ModelConfig(),
     epoch_examples=16_000,
-    flatten_ham=0.35,
+    flatten_share=0.35,
 )
 
 
@@ -114,4 +114,4 @@ def defaults(channel: Channel) -> TrainConfig:
 def quick(config: TrainConfig) -> TrainConfig:
     """The same line in seconds: few examples, a small network, one epoch."""
     small = replace(config.model, embedding=8, filters=8 if config.model.filters else 0, units=8, dense=8)
-    return replace(config, model=small, sample=150, epochs=1, epoch_examples=512)
+    return replace(config, model=small, sample=150, epochs=1, batch=32, epoch_examples=1536, learning_rate=1e-2)

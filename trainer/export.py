@@ -99,7 +99,7 @@ def recurrence(inputs: Any, lengths: Any, weights: RecurrentWeights) -> Any:
     return tf.transpose(output, [1, 0, 2])
 
 
-@tf_op("CudnnRNNV3")  # type: ignore[untyped-decorator]  # tf2onnx ships no types
+@tf_op("CudnnRNNV3")
 class FusedRecurrence:
     """``CudnnRNNV3`` as one ONNX node."""
 
@@ -145,7 +145,7 @@ def _direction(directions: int) -> bytes:
 
 
 def _flatten(ctx: Any, fused: str, directions: int, units: int, output: str, dtype: int) -> None:
-    """[T, D, B, U] -> [T, B, D * U]. One direction is squeezed: tf2onnx would drop a Transpose and break the Reshape."""
+    """[T, D, B, U] -> [T, B, D * U]; one direction is squeezed, as tf2onnx would drop the Transpose."""
     shape = [-1, -1, directions * units]
     if directions == 1:
         axes = ctx.make_const(f"{fused}_axes", np.array([1], np.int64)).output[0]
@@ -188,14 +188,6 @@ def check_graph(model: Any, *, recurrent_layers: int) -> None:
     opset = max(each.version for each in model.opset_import if not each.domain)
     if opset > OPSET:
         raise ExportParityError(f"the exported graph wants opset {opset}, at most {OPSET} is served")
-
-
-def run(model: bytes, feeds: dict[str, NDArray[Any]]) -> Floats:
-    """float32[B]: logits of a graph on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logit"], feeds)[0], np.float32)
 
 
 def check_parity(model: bytes, batches: Sequence[dict[str, NDArray[Any]]], expected: Sequence[Floats]) -> float:

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filterd.core.bundle import Hashing
+from filterd.core.envelope import Channel
+from filterd.core.features import Features
+from filterd.core.message import ParseLimits
+from filterd.core.tokens import Encoder, Extractor, Tokens
+from filterd.errors import Unscannable
+from trainer.example import Example
 
 _LENGTHS = (32, 64, 128, 256)
 """Lengths that batches are padded to, below the model's own longest."""
 
 Inputs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 """One message: tokens int32[T, G] without padding, wide int32[W] without padding, side float32[S]."""
+
+_INVENTED = ("templates-ham",)
+"""Corpora whose domains are invented: they are masked in every split."""
+_MASKED_SHARE = 0.6
+"""Share of training messages of the other corpora whose domains are masked."""
+_SUFFIXES = ("com", "org", "net", "com", "info", "co.uk", "de", "com", "io", "fr")
+_CHUNK = 200
+_WORKER_LIMIT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +67,13 @@ class Encoded:
             self.side[i],
         )
 
+    def alone(self, i: int) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
+        """Inputs of one message, its tokens without padding."""
+        words, features, side = self._one(i)
+        wide = np.zeros((1, self.hashing.max_wide), np.int32)
+        wide[0, : len(features)] = features
+        return {"tokens": words[None], "length": np.array([len(words)], np.int32), "wide": wide, "side": side[None]}
+
     def feeds(self, positions: NDArray[np.int64]) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
         """Padded inputs of a batch; the padded length is one of a few, so that few shapes are compiled."""
         lengths = self.lengths()[positions].astype(np.int32)
@@ -76,4 +101,101 @@ def stack(messages: Iterable[Inputs], hashing: Hashing) -> Encoded:
         wide=np.concatenate(wide) if wide else np.zeros(0, np.int32),
         wide_offsets=np.cumsum([0, *map(len, wide)], dtype=np.int64),
         side=np.array(side, np.float32).reshape(-1, len(hashing.side)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What came of reading examples."""
+
+    encoded: Encoded
+    texts: tuple[str, ...]
+    """What a reader of each message sees."""
+    unscannable: tuple[int, ...]
+    """Positions of examples that broke a limit; they are encoded as an empty message."""
+
+
+def encode(examples: Sequence[Example], hashing: Hashing, *, training: bool = False, jobs: int = 1) -> Read:
+    """Messages through the served extractor, in this order.
+
+    In training, most messages get other domains and lose the facts of their headers, so that the network learns to do
+    without knowing the sender; messages of corpora with invented domains always do.
+    """
+    if not examples:
+        return Read(encoded=stack([], hashing), texts=(), unscannable=())
+    chunks = [examples[start : start + _CHUNK] for start in range(0, len(examples), _CHUNK)]
+    work = partial(_encode_chunk, hashing=hashing, training=training)
+    if jobs > 1 and len(chunks) > jobs:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit TensorFlow's threads
+        with ProcessPoolExecutor(min(jobs, _WORKER_LIMIT), mp_context=context) as pool:
+            results = list(pool.map(work, chunks))
+    else:
+        results = [work(chunk) for chunk in chunks]
+    rows = [row for result in results for row in result]
+    return Read(
+        encoded=stack((inputs for inputs, _, _ in rows), hashing),
+        texts=tuple(text for _, text, _ in rows),
+        unscannable=tuple(i for i, (_, _, is_read) in enumerate(rows) if not is_read),
+    )
+
+
+def _encode_chunk(examples: Sequence[Example], *, hashing: Hashing, training: bool) -> list[tuple[Inputs, str, bool]]:
+    extractor = Extractor(examples[0].channel, hashing, ParseLimits())
+    encoder = Encoder(hashing)
+    rows = []
+    for example in examples:
+        try:
+            extracted = extractor(example.raw)
+        except Unscannable:
+            rows.append((_trimmed(extractor(b"").tokens), "", False))
+            continue
+        tokens = extracted.tokens
+        if _is_masked(example, training=training):
+            tokens = encoder.encode(masked(extracted.features, example))
+        rows.append((_trimmed(tokens), extracted.text, True))
+    return rows
+
+
+def _trimmed(tokens: Tokens) -> Inputs:
+    return tokens.tokens[: tokens.length], tokens.wide[tokens.wide > 0], tokens.side
+
+
+def _is_masked(example: Example, *, training: bool) -> bool:
+    if example.channel is not Channel.EMAIL:
+        return False
+    return example.corpus in _INVENTED or (training and _draw(example, "mask") < _MASKED_SHARE)
+
+
+def masked(features: Features, example: Example) -> Features:
+    """The features with other domains, each replaced throughout the message, and without facts of the headers."""
+    swap = partial(_swapped, example=example)
+    return replace(
+        features,
+        head=tuple(map(swap, features.head)),
+        body=tuple(map(swap, features.body)),
+        tail=tuple(map(swap, features.tail)),
+        facts=(),
+    )
+
+
+def _swapped(word: str, example: Example) -> str:
+    if not word.startswith("<d:"):
+        return word
+    digest = hashlib.sha256(f"{example.corpus}/{example.id}/{word}".encode()).digest()
+    name = "".join(chr(ord("a") + octet % 26) for octet in digest[: 5 + digest[-1] % 7])
+    return f"<d:{name}.{_SUFFIXES[digest[-2] % len(_SUFFIXES)]}>"
+
+
+def _draw(example: Example, purpose: str) -> float:
+    digest = hashlib.sha256(f"{purpose}/{example.corpus}/{example.id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
+
+
+def flattened(examples: Sequence[Example], share: float) -> tuple[Example, ...]:
+    """A share of these SMS once more, in lower case without digits, as part of one corpus is stored."""
+    chosen = [e for e in examples if _draw(e, "flatten") < share]
+    drop = str.maketrans("", "", "0123456789")
+    return tuple(
+        replace(e, raw=e.raw.decode("utf-8", "replace").lower().translate(drop).encode(), id=f"{e.id}~flat")
+        for e in chosen
     )

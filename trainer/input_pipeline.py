@@ -48,7 +48,7 @@ def draw_weights(examples: Sequence[Example], clusters: NDArray[np.int64]) -> ND
     for label in np.unique(labels):
         inside = labels == label
         weights[inside] /= weights[inside].sum()
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def drawn(

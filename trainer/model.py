@@ -155,7 +155,7 @@ def windows(steps: Any, lengths: Any) -> Any:
 
 
 def pool_in_time(steps: Any, lengths: Any, size: int) -> Any:
-    """Maximum of every ``size`` steps, which must not be negative: float32[B, T, F] -> float32[B, ceil(T / size), F]."""
+    """Maximum of every ``size`` steps, which must not be negative: float32[B, T, F] to [B, ceil(T / size), F]."""
     mask = tf.cast(tf.sequence_mask(lengths, tf.shape(steps)[1]), tf.float32)
     steps *= mask[..., None]
     if size == 1:

@@ -16,9 +16,7 @@ from filterd.core.bundle import POINT_NAMES
 from trainer.errors import CalibrationError
 from trainer.metrics import balanced_weights, weighted_threshold
 
-BUDGETS: Mapping[str, float] = MappingProxyType(
-    dict(zip(POINT_NAMES, (0.001, 0.005, 0.02), strict=True))
-)
+BUDGETS: Mapping[str, float] = MappingProxyType(dict(zip(POINT_NAMES, (0.001, 0.005, 0.02), strict=True)))
 """Operating point -> share of ham that it may lose."""
 WORST = 4.0
 """How many times the budget a single corpus may lose."""

@@ -64,19 +64,20 @@ class Corpus:
 
     def manifest(self) -> str:
         """JSON: examples per corpus, label and split, and one hash over ids, labels, contents and splits."""
-        counts = Counter(
-            (e.corpus, str(e.label), str(s)) for e, s in zip(self.examples, self.splits, strict=True)
-        )
+        counts = Counter((e.corpus, str(e.label), str(s)) for e, s in zip(self.examples, self.splits, strict=True))
         digest = hashlib.sha256()
         for example, split in zip(self.examples, self.splits, strict=True):
             content = hashlib.sha256(example.raw).hexdigest()
             digest.update(f"{example.corpus}\t{example.id}\t{example.label}\t{split}\t{content}\n".encode())
-        rows = [{"corpus": c, "label": l, "split": s, "examples": n} for (c, l, s), n in sorted(counts.items())]
+        rows = [
+            {"corpus": corpus, "label": label, "split": each, "examples": count}
+            for (corpus, label, each), count in sorted(counts.items())
+        ]
         return json.dumps({"sha256": digest.hexdigest(), "rows": rows}, indent=1) + "\n"
 
 
-def capped(examples: Iterable[Example], config: SplitConfig) -> tuple[Example, ...]:
-    """At most so many examples per corpus and label, and per group, as the configuration allows.
+def capped(examples: Iterable[Example], config: SplitConfig, sample: int | None = None) -> tuple[Example, ...]:
+    """At most so many examples per corpus and label, and per group, as the configuration allows, or ``sample``.
 
     Which ones is decided by a hash of their ids, so that more of a corpus never changes the choice by order.
     """
@@ -87,7 +88,7 @@ def capped(examples: Iterable[Example], config: SplitConfig) -> tuple[Example, .
     for (corpus, label), members in bins.items():
         members.sort(key=lambda e: _rank(e, "cap"))
         kept = _capped_groups(members, config.group_caps.get(corpus))
-        chosen.extend(kept[: config.caps.get(f"{corpus}/{label}", len(kept))])
+        chosen.extend(kept[: min(config.caps.get(f"{corpus}/{label}", len(kept)), sample or len(kept))])
     return tuple(sorted(chosen, key=lambda e: (e.corpus, e.id)))
 
 

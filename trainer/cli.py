@@ -1,0 +1,124 @@
+"""The ``trainer`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filterd.core.envelope import Channel
+from filterd.errors import FilterdError
+from trainer.config import TrainConfig, defaults, quick
+from trainer.errors import TrainerError
+
+app = typer.Typer(help="Trains and measures the models that filterd serves.", no_args_is_help=True)
+
+_DATA = "FILTERD_DATA"
+
+ChannelOption = Annotated[Channel, typer.Option(help="email or sms")]
+DataOption = Annotated[
+    Path | None, typer.Option(help=f"Folder of the corpora; default ${_DATA}, else ../shared/data beside the checkout")
+]
+FastOption = Annotated[bool, typer.Option("--fast", help="A small sample and network, in seconds")]
+JobsOption = Annotated[int, typer.Option(help="Processes that read messages", min=1)]
+
+
+@app.command()
+def train(
+    channel: ChannelOption,
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option(help="Folder that receives the bundle and the run's curves")] = Path("runs"),
+    fast: FastOption = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights and draws")] = None,
+    jobs: JobsOption = 2,
+) -> None:
+    """Train a model on the corpora and write its bundle; prints the bundle's folder last."""
+    _quiet_tensorflow()
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from trainer.build import build
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=None)
+
+        def progress(done: int, total: int, words: str) -> None:
+            bar.update(task, completed=done, total=total, description=words)
+
+        bundle = build(
+            _config(channel, fast=fast, seed=seed),
+            data_folder(data),
+            out,
+            jobs=jobs,
+            progress=progress,
+            say=console.print,
+        )
+    typer.echo(bundle)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle")],
+    channel: ChannelOption,
+    data: DataOption = None,
+    point: Annotated[str, typer.Option(help="Operating point of the table")] = "normal",
+    fast: FastOption = False,
+    jobs: JobsOption = 2,
+) -> None:
+    """Print the figures of a bundle per corpus, on the part that training never sees."""
+    from trainer.compare import held_out_table
+    from trainer.evaluate import lines
+
+    rows = held_out_table(bundle, _config(channel, fast=fast, seed=None), data_folder(data), jobs=jobs)
+    typer.echo("\n".join(lines(rows, point)))
+
+
+@app.command()
+def compare(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle")],
+    channel: ChannelOption,
+    data: DataOption = None,
+    fast: FastOption = False,
+    jobs: JobsOption = 2,
+) -> None:
+    """Train bogofilter on the same split and print its figures beside the bundle's."""
+    from trainer.compare import beside_bogofilter
+
+    config = _config(channel, fast=fast, seed=None)
+    for line in beside_bogofilter(bundle, config, data_folder(data), os.environ, jobs=jobs):
+        typer.echo(line)
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder of the corpora: the option, the environment, or the default beside the checkout."""
+    if given is not None:
+        return given
+    named = os.environ.get(_DATA)
+    return Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+
+
+def _config(channel: Channel, *, fast: bool, seed: int | None) -> TrainConfig:
+    config = defaults(channel)
+    config = config if seed is None else replace(config, seed=seed)
+    return quick(config) if fast else config
+
+
+def _quiet_tensorflow() -> None:
+    """Keep TensorFlow from logging its start and from looking for a GPU; must come before its import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def main() -> None:
+    """Entry point: one line on stderr and exit 1 for an error of ours."""
+    try:
+        app()
+    except (TrainerError, FilterdError) as exc:
+        sys.stderr.write(f"trainer: {exc}\n")
+        sys.exit(1)
