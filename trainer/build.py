@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filterd.core.bundle import BundleSpec, Hashing, Probe, probes_to_jsonl
+from filterd.core.bundle import Bundle, BundleSpec, Calibration, Hashing, Probe, probes_to_jsonl
 from filterd.core.envelope import Channel
-from filterd.core.tokens import DEFAULT_HASHING
+from filterd.core.message import ParseLimits
+from filterd.core.tokens import DEFAULT_HASHING, Extractor
+from filterd.inference.loaded import LoadedModel
 from trainer import calibrate, card, evaluate, operating_points, plots, probes, publish
 from trainer.config import TrainConfig
 from trainer.corpora import Prepared, Say, prepare
 from trainer.errors import ExportParityError
-from trainer.example import Example, Label
 from trainer.export import check_parity, to_onnx
 from trainer.features import Encoded, encode, flattened, stack
 from trainer.input_pipeline import draw_weights, labels_of
@@ -39,12 +40,15 @@ def build(config: TrainConfig, data: Path, out: Path, *, jobs: int, progress: Pr
     started = datetime.now(UTC)
     prepared = prepare(config, data, jobs, say, DEFAULT_HASHING[config.channel])
     trained = train(config, _training_part(config, prepared, jobs), _validation_part(prepared), progress)
-    trained.model.round_tables()
+    folder = out / f"run-{config.channel}-{started:%Y%m%dT%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "weights.npz", *trained.model.get_weights())
+    trained.model.round_embedding()
     say(f"best epoch {trained.best_epoch}; exporting")
     graph = to_onnx(trained.model.serving(), trained.model.signature(), recurrent_layers=1)
     parity = check_parity(graph, *_parity_cases(trained.model, prepared.encoded))
     say(f"{len(graph) / 1e6:.1f} MB, largest difference to Keras {parity:.1e}")
-    return _publish(config, prepared, trained, graph, out, started, parity, say)
+    return _publish(config, prepared, trained, graph, out, folder, started, parity, say)
 
 
 def _training_part(config: TrainConfig, prepared: Prepared, jobs: int) -> Part:
@@ -112,6 +116,7 @@ def _publish(
     trained: Trained,
     graph: bytes,
     out: Path,
+    folder: Path,
     started: datetime,
     parity: float,
     say: Say,
@@ -119,7 +124,16 @@ def _publish(
     if len(graph) > publish.MAX_MODEL_BYTES:
         raise ExportParityError(f"the graph has {len(graph)} bytes, at most {publish.MAX_MODEL_BYTES} ship")
     encoded, labels, names = prepared.part(Split.VALIDATION)
-    logits = evaluate.logits(graph, encoded)
+    unset = BundleSpec(
+        id="unset",
+        channel=config.channel,
+        hashing=encoded.hashing,
+        calibration=Calibration(),
+        points=MappingProxyType({}),
+        created_at="",
+    )
+    model = LoadedModel(Bundle(spec=unset, model=graph, probes=()))
+    logits = evaluate.logits(model, encoded)
     calibration = calibrate.fit(logits, labels, _balanced(labels, names))
     points = operating_points.choose(calibrate.apply(calibration, logits), labels, names)
     created = started.isoformat(timespec="seconds")
@@ -135,24 +149,22 @@ def _publish(
         commit=_commit(),
         tools=MappingProxyType({name: version(name) for name in _TOOLS}),
     )
-    report = _report(spec, config, prepared, trained, graph, parity)
-    folder = out / f"run-{spec.id}"
-    folder.mkdir(parents=True, exist_ok=True)
+    report = _report(spec, config, prepared, trained, model, parity)
     (folder / "manifest.json").write_text(manifest, encoding="utf-8")
     plots.learning_curves(trained.history, folder / "curves.png")
     for line in evaluate.lines(report["rows"], "normal"):
         say(line)
     files = publish.contents(
         graph,
-        probes_to_jsonl(_probes(config.channel, prepared.encoded.hashing, graph)),
+        probes_to_jsonl(_probes(model)),
         json.dumps(report, indent=1, sort_keys=True) + "\n",
         card.render(spec, config, report),
     )
-    return publish.write_bundle(out, spec, files)
+    return publish.write_bundle(out, spec, files, verify=lambda draft: LoadedModel.open(draft, ParseLimits()))
 
 
 def _report(
-    spec: BundleSpec, config: TrainConfig, prepared: Prepared, trained: Trained, graph: bytes, parity: float
+    spec: BundleSpec, config: TrainConfig, prepared: Prepared, trained: Trained, model: LoadedModel, parity: float
 ) -> dict[str, Any]:
     encoded, labels, names = prepared.part(Split.TEST)
     validation, truth, corpora = prepared.part(Split.VALIDATION)
@@ -163,24 +175,21 @@ def _report(
         "seed": config.seed,
         "config": asdict(config.model),
         "split": "test: newest part, or clusters or sources that training never saw",
-        "rows": evaluate.table(spec, evaluate.logits(graph, encoded), labels, names),
-        "validation_rows": evaluate.table(spec, evaluate.logits(graph, validation), truth, corpora),
+        "rows": evaluate.table(spec, evaluate.logits(model, encoded), labels, names),
+        "validation_rows": evaluate.table(spec, evaluate.logits(model, validation), truth, corpora),
         "best_epoch": trained.best_epoch,
         "history": asdict(trained.history),
         "parity": parity,
         "unscannable": prepared.unscannable,
-        "model_bytes": len(graph),
     }
 
 
-def _probes(channel: Channel, hashing: Hashing, graph: bytes) -> tuple[Probe, ...]:
-    texts = probes.texts(channel)
-    examples = [
-        Example(id=str(i), corpus="probes", channel=channel, label=Label.HAM, raw=text.encode("latin-1"))
-        for i, text in enumerate(texts)
-    ]
-    logits = evaluate.logits(graph, encode(examples, hashing).encoded)
-    return tuple(Probe(raw=text, logit=float(logit)) for text, logit in zip(texts, logits, strict=True))
+def _probes(model: LoadedModel) -> tuple[Probe, ...]:
+    extractor = Extractor(model.spec.channel, model.spec.hashing, ParseLimits())
+    return tuple(
+        Probe(raw=text, logit=model.score(extractor(text.encode("latin-1")).tokens))
+        for text in probes.texts(model.spec.channel)
+    )
 
 
 def _commit() -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filterd.core.bundle import MODEL_FILE
+from filterd.core.message import ParseLimits
+from filterd.inference.loaded import LoadedModel
 from trainer import calibrate, evaluate
 from trainer.baselines import BOGOFILTER_CUT, bogofilter_scores, find_bogofilter
 from trainer.config import TrainConfig
@@ -21,9 +22,10 @@ from trainer.prepare import Split
 
 def held_out_table(bundle: Path, config: TrainConfig, data: Path, *, jobs: int) -> list[dict[str, Any]]:
     """Rows of ``evaluate.table`` on the test part. Raises CorpusError."""
-    spec = evaluate.read_spec(bundle)
+    model = LoadedModel.open(bundle, ParseLimits())
+    spec = model.spec
     encoded, labels, names = prepare(config, data, jobs, _silent, spec.hashing).part(Split.TEST)
-    return evaluate.table(spec, evaluate.logits(bundle / MODEL_FILE, encoded), labels, names)
+    return evaluate.table(spec, evaluate.logits(model, encoded), labels, names)
 
 
 def beside_bogofilter(
@@ -34,10 +36,11 @@ def beside_bogofilter(
     Both have seen the same training examples, bogofilter whole messages with every header. Raises TrainerError.
     """
     program = find_bogofilter(environ)
-    spec = evaluate.read_spec(bundle)
+    model = LoadedModel.open(bundle, ParseLimits())
+    spec = model.spec
     prepared = prepare(config, data, jobs, _silent, spec.hashing)
     encoded, labels, names = prepared.part(Split.TEST)
-    ours = calibrate.apply(spec.calibration, evaluate.logits(bundle / MODEL_FILE, encoded))
+    ours = calibrate.apply(spec.calibration, evaluate.logits(model, encoded))
     examples = prepared.corpus.examples
     theirs = bogofilter_scores(
         program,

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from filterd.core.bundle import POINT_NAMES, SPEC_FILE, BundleSpec
+from filterd.core.bundle import POINT_NAMES, BundleSpec
+from filterd.inference.loaded import LoadedModel
 from trainer import calibrate
 from trainer.features import Encoded
 from trainer.metrics import one_minus_roca, rates, upper_bound
 
 
-def read_spec(bundle: Path) -> BundleSpec:
-    """The spec of a bundle folder. Raises ContractMismatch."""
-    return BundleSpec.from_json((bundle / SPEC_FILE).read_text(encoding="utf-8"))
-
-
-def logits(model: Path | bytes, encoded: Encoded) -> NDArray[np.float32]:
-    """float32[N]: logits of an ONNX graph on one thread, one message at a time."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    out = np.zeros(len(encoded), np.float32)
-    for i in range(len(encoded)):
-        out[i] = session.run(["logit"], encoded.alone(i))[0][0]
-    return out
+def logits(model: LoadedModel, encoded: Encoded) -> NDArray[np.float64]:
+    """float64[N]: logits by the daemon's own code."""
+    return np.array([model.score(encoded.tokens_of(i)) for i in range(len(encoded))], np.float64)
 
 
 def table(

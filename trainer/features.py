@@ -67,12 +67,14 @@ class Encoded:
             self.side[i],
         )
 
-    def alone(self, i: int) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
-        """Inputs of one message, its tokens without padding."""
+    def tokens_of(self, i: int) -> Tokens:
+        """Model input of one message, as the daemon has it."""
         words, features, side = self._one(i)
-        wide = np.zeros((1, self.hashing.max_wide), np.int32)
-        wide[0, : len(features)] = features
-        return {"tokens": words[None], "length": np.array([len(words)], np.int32), "wide": wide, "side": side[None]}
+        tokens = np.zeros((self.hashing.max_tokens, self.hashing.grams), np.int32)
+        wide = np.zeros(self.hashing.max_wide, np.int32)
+        tokens[: len(words)] = words
+        wide[: len(features)] = features
+        return Tokens(tokens=tokens, length=len(words), wide=wide, side=side)
 
     def feeds(self, positions: NDArray[np.int64]) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
         """Padded inputs of a batch; the padded length is one of a few, so that few shapes are compiled."""
@@ -110,7 +112,7 @@ class Read:
 
     encoded: Encoded
     texts: tuple[str, ...]
-    """What a reader of each message sees."""
+    """Words of subject and body of each message, for the clusters."""
     unscannable: tuple[int, ...]
     """Positions of examples that broke a limit; they are encoded as an empty message."""
 
@@ -151,9 +153,16 @@ def _encode_chunk(examples: Sequence[Example], *, hashing: Hashing, training: bo
             continue
         tokens = extracted.tokens
         if _is_masked(example, training=training):
-            tokens = encoder.encode(masked(extracted.features, example))
-        rows.append((_trimmed(tokens), extracted.text, True))
+            tokens = encoder.encode(masked(extracted.features, example)).tokens
+        rows.append((_trimmed(tokens), _text(extracted.features), True))
     return rows
+
+
+def _text(features: Features) -> str:
+    """Subject and body, without the author, whose name would keep two copies of a campaign apart."""
+    head = features.head
+    subject = head[1 : head.index("<from>")] if "<from>" in head else ()
+    return " ".join((*subject, *features.body))
 
 
 def _trimmed(tokens: Tokens) -> Inputs:

@@ -88,13 +88,13 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
         return linear(table, ids)
 
     def serving(self) -> Callable[..., Any]:
-        """A function for ``export.to_onnx`` with this network's present weights; the tables in half precision.
+        """A function for ``export.to_onnx`` with this network's present weights; the embedding in half precision.
 
         Weights are read here, outside of the trace. Raises ValueError before the first call of the network.
         """
         config = self.config
         table = self.embedding.embeddings.numpy().astype(np.float16)
-        wide_table = self.wide_table.embeddings.numpy().astype(np.float16)
+        wide_table = self.wide_table.embeddings.numpy()
         convolution = self.convolution.get_weights() if self.convolution is not None else None
         arrays = self.recurrent.get_weights()
         weights = recurrent_weights(config.cell, config.units, [arrays[i : i + 3] for i in range(0, len(arrays), 3)])
@@ -126,10 +126,10 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
             tf.TensorSpec([None, len(h.side)], tf.float32, name="side"),
         ]
 
-    def round_tables(self) -> None:
-        """Round the tables to half precision, so that what is measured is what is stored."""
-        for layer in (self.embedding, self.wide_table):
-            layer.embeddings.assign(layer.embeddings.numpy().astype(np.float16).astype(np.float32))
+    def round_embedding(self) -> None:
+        """Round the embedding to half precision, so that what is measured is what is stored."""
+        table = self.embedding.embeddings
+        table.assign(table.numpy().astype(np.float16).astype(np.float32))
 
 
 def bag(table: Any, tokens: Any) -> Any:
@@ -143,7 +143,7 @@ def bag(table: Any, tokens: Any) -> Any:
 def linear(table: Any, ids: Any) -> Any:
     """Sum of the weights of a message's features over the square root of their number: int32[B, W] -> float32[B]."""
     present = tf.cast(ids > 0, tf.float32)
-    weights = tf.cast(tf.gather(table[:, 0], ids), tf.float32) * present
+    weights = tf.gather(table, ids)[:, :, 0] * present
     return tf.reduce_sum(weights, axis=1) / tf.sqrt(tf.maximum(tf.reduce_sum(present, axis=1), 1.0))
 
 

@@ -27,7 +27,7 @@ def write_bundle(
     spec: BundleSpec,
     files: Mapping[str, bytes],
     *,
-    verify: Callable[[Path], None] = lambda _: None,
+    verify: Callable[[Path], object] = lambda _: None,
 ) -> Path:
     """``folder / spec.id`` with these files, their checksums in the spec.
 

@@ -8,9 +8,21 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-_HAM = "meeting agenda lunch report thanks tomorrow house garden train music dinner school letter friend coffee".split()
-_SPAM = "winner prize claim cash urgent viagra casino loan cheap offer million bonus credit lottery pills".split()
-_BOTH = "please today your from with about send call time week number message great good new first".split()
+_HAM = (
+    *("meeting", "agenda", "lunch", "report", "thanks", "tomorrow", "house"),
+    *("garden", "train", "music", "dinner", "school", "letter", "friend"),
+    *("coffee",),
+)
+_SPAM = (
+    *("winner", "prize", "claim", "cash", "urgent", "viagra", "casino"),
+    *("loan", "cheap", "offer", "million", "bonus", "credit", "lottery"),
+    *("pills",),
+)
+_BOTH = (
+    *("please", "today", "your", "from", "with", "about", "send"),
+    *("call", "time", "week", "number", "message", "great", "good"),
+    *("new", "first"),
+)
 
 
 def pack(path: Path, files: Mapping[str, bytes]) -> Path:
