@@ -22,13 +22,21 @@ from .archives import sentence
 _START = datetime(2002, 1, 1, tzinfo=UTC)
 
 
-def example(number, text, *, label=Label.HAM, corpus="c", date=None, group=""):
+def example(
+    number: object,
+    text: str,
+    *,
+    label: Label = Label.HAM,
+    corpus: str = "c",
+    date: datetime | None = None,
+    group: str = "",
+) -> Example:
     return Example(
         id=f"{number}", corpus=corpus, channel=Channel.SMS, label=label, raw=text.encode(), date=date, group=group
     )
 
 
-def examples_of(count, *, seed=1, dated=False):
+def examples_of(count: int, *, seed: int = 1, dated: bool = False) -> list[Example]:
     rng = random.Random(seed)
     made = []
     for i in range(count):
@@ -100,7 +108,7 @@ def test_assemble_when_examples_have_dates_then_each_label_is_tested_on_its_newe
 
 def test_assemble_when_an_old_message_comes_again_then_the_copy_is_not_in_the_test():
     made = examples_of(200, dated=True)
-    oldest = min(made, key=lambda e: e.date)
+    oldest = min(made, key=lambda e: e.date or _START)
     made.append(example("again", oldest.raw.decode(), label=oldest.label, date=_START + timedelta(days=2000)))
 
     corpus = assemble(made, [e.raw.decode() for e in made], SplitConfig())

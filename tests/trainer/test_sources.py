@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from trainer.errors import CorpusError
-from trainer.example import Label
+from trainer.example import Example, Label
 from trainer.sources import (
     email_csdmc2010,
     email_enron_raw_ham,
@@ -33,7 +35,7 @@ from .archives import mail, pack
 HAM, SPAM = Label.HAM, Label.SPAM
 
 
-def labels(read, path):
+def labels(read: Callable[[Path], Iterator[Example]], path: Path) -> Counter[tuple[str, Label]]:
     return Counter((e.corpus, e.label) for e in read(path))
 
 
