@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -77,6 +77,11 @@ class SmtpEdge:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on bound sockets from now on."""
+        for sock in sockets:
+            await self.serve(sock)
 
     async def serve(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket from now on.

@@ -19,6 +19,7 @@ from filterd.core.verdict import Reply
 from filterd.errors import RelayUnavailable
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_CLOSING = 421
 DRAIN_ABOVE_BYTES = 65_536
 """A message above this leaves the process before its final dot is written: until then its loss is certain."""
 
@@ -60,6 +61,16 @@ class Connection(asyncio.Protocol):
             future = self._waiting.popleft()
             if not future.done():
                 future.set_result(reply)
+            if reply.code == _CLOSING:
+                self._answer_all(reply)
+
+    def _answer_all(self, reply: Reply) -> None:
+        """A server that says 421 answers nothing else (RFC 5321 section 3.8)."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(reply)
+        self.fail(RelayUnavailable("next hop closed the session"))
 
     def eof_received(self) -> bool:
         """The next hop is done: so are we."""

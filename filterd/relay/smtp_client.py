@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Self
 
 from filterd.core.envelope import Envelope
 from filterd.core.smtp_reply import Offers
@@ -23,6 +24,13 @@ class SmtpRelay:
     def __init__(self, settings: SmtpSettings, *, metrics: Metrics, hostname: str) -> None:
         self._settings = settings
         self._pool = Pool(settings, metrics, hostname)
+        self._probing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
 
     def open(self, envelope: Envelope) -> Transaction:
         """A transaction for the sender of ``envelope``; its recipients are given one by one."""
@@ -38,10 +46,16 @@ class SmtpRelay:
     async def offers(self) -> Offers | None:
         """The service extensions the next hop offers, as last seen; None while it was never reached."""
         if self._pool.offers is None:
-            with contextlib.suppress(RelayUnavailable, TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS):
-                    self._pool.put(await self._pool.acquire())
+            async with self._probing:
+                await self._probe()
         return self._pool.offers
+
+    async def _probe(self) -> None:
+        if self._pool.offers is not None:
+            return
+        with contextlib.suppress(RelayUnavailable, TimeoutError):
+            async with asyncio.timeout(PROBE_SECONDS):
+                self._pool.put(await self._pool.acquire())
 
     async def close(self) -> None:
         """Part from the next hop."""

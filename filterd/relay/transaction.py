@@ -118,10 +118,13 @@ class Transaction:
         """The replies to the recipients. A pooled connection that proves dead before MAIL is answered is replaced."""
         connection = await self._pool.acquire()
         try:
-            return await self._open_with(connection, recipients)
+            replies = await self._open_with(connection, recipients)
+            if self._mail_reply is not NEXT_HOP_CLOSED or not connection.is_reused:
+                return replies
         except RelayUnavailable:
-            if not connection.is_reused or self._mail_reply is not None:
+            if self._mail_reply is not None or not connection.is_reused:
                 raise
+        self._mail_reply = None
         return await self._open_with(await self._pool.acquire(fresh=True), recipients)
 
     async def _open_with(self, connection: Connection, recipients: Sequence[Recipient]) -> list[Reply]:
@@ -150,14 +153,21 @@ class Transaction:
         return self._mail_answered(mail, recipients, replies)
 
     def _mail_answered(self, mail: Reply, recipients: Sequence[Recipient], replies: list[Reply]) -> list[Reply]:
-        self._mail_reply = _sane(mail, 250)
+        self._mail_reply = self._judged(mail, 250)
         if not self._mail_reply.is_positive:
             return [self._mail_reply for _ in recipients]
         return self._note(recipients, replies)
 
     def _note(self, recipients: Sequence[Recipient], replies: Sequence[Reply]) -> list[Reply]:
-        sane = [_sane(reply, 250, 251) for reply in replies]
+        sane = [self._judged(reply, 250, 251) for reply in replies]
         self._accepted += [r for r, reply in zip(recipients, sane, strict=True) if reply.is_positive]
+        return sane
+
+    def _judged(self, reply: Reply, *expected: int) -> Reply:
+        """``reply`` as the sender may see it. A next hop out of step with us is not asked again."""
+        sane = _sane(reply, *expected)
+        if sane is not reply and self._connection is not None:
+            self._connection.fail(RelayUnavailable(f"next hop answered {reply.code}"))
         return sane
 
     async def _command(self, connection: Connection, lines: Sequence[str]) -> list[Reply]:
@@ -170,10 +180,9 @@ class Transaction:
         deadline = asyncio.get_running_loop().time() + self._settings.next_hop_timeout_seconds
         (ready,) = await self._command(connection, ["DATA"])
         if ready.code != 354:
-            if ready.is_positive:
-                connection.fail(RelayUnavailable("next hop answered DATA with a success"))
+            refusal = self._judged(ready)
             self._drop_transaction(connection)
-            return _sane(ready, 354)
+            return refusal
         wire = emit(raw)
         count = len(self._accepted) if self._settings.next_hop_protocol == "lmtp" else 1
         futures = connection.expect(count)
@@ -188,7 +197,7 @@ class Transaction:
             replies = await connection.replies(futures, max(left, 0.0))
         except RelayUnavailable as exc:
             raise RelayAmbiguous(exc.detail) from exc
-        return next((_sane(r, 250) for r in replies if not r.is_positive), _sane(replies[-1], 250))
+        return self._judged(next((r for r in replies if not r.is_positive), replies[-1]), 250)
 
     async def _drained(
         self, connection: Connection, wire: bytes, answer: asyncio.Future[Reply], deadline: float
