@@ -268,6 +268,7 @@ async def test_large_message_cut_short_is_dropped_by_reset_not_by_close() -> Non
         async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.sleep(0.8)
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
             try:
                 while await reader.read(1 << 20):
                     pass
