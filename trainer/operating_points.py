@@ -1,7 +1,8 @@
 """Chooses the thresholds of the named operating points by how much ham they may lose.
 
 The budget is kept on the mean of the corpora, each counting with its ham up to ``FULL``, so that a large easy corpus
-cannot pay for a small hard one and a handful of messages cannot decide; and no corpus large enough to tell may lose more than ``WORST`` times the budget by itself.
+cannot pay for a small hard one and a handful of messages cannot decide. No corpus large enough to tell may lose more
+than ``WORST`` times the budget by itself.
 """
 
 from __future__ import annotations

@@ -98,7 +98,6 @@ def test_flattened_when_sms_are_copied_then_case_and_digits_are_gone_and_labels_
         channel=Channel.SMS,
         label=Label.SPAM,
         raw=b"Call 0906 NOW",
-        date=datetime(2010, 1, 1, tzinfo=UTC),
     )
 
     (copy,) = flattened([sms], 1.0)
