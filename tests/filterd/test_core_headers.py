@@ -8,7 +8,7 @@ from dataclasses import replace
 from email.message import Message
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from filterd.core.envelope import MessageId, Peer
@@ -148,6 +148,8 @@ def test_b9_no_forged_line_survives_under_any_reading(lines: list[bytes], body: 
 
 @given(raw=st.binary(max_size=300))
 def test_stamp_of_a_message_without_suspects_keeps_every_octet(raw: bytes) -> None:
+    assume(not re.search(rb"spam|filterd|authentication", bytes(c for c in raw if 0x20 < c < 0x7F), re.IGNORECASE))
+
     out = stamp(raw, an_envelope(), HAM, SETTINGS)
 
     mailbox = re.match(rb">?From [^\r\n]*(?:\r\n|\r|\n)", raw)
