@@ -13,6 +13,7 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from filterd.core.smtp_reply import Offers, ReplyParser
 from filterd.core.verdict import Reply
@@ -44,8 +45,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start, or go on under TLS."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to the command that waits for it."""
@@ -175,8 +176,7 @@ class Connection(asyncio.Protocol):
             )
         except (OSError, ssl.SSLError, TimeoutError) as exc:
             raise RelayUnavailable(f"TLS with the next hop failed: {type(exc).__name__}") from exc
-        assert isinstance(encrypted, asyncio.Transport)
-        self._transport = encrypted
+        self._transport = cast("asyncio.Transport", encrypted)  # as above
         self.is_encrypted = True
 
     def quit(self) -> None:
