@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -19,11 +19,11 @@ from filterd.config import Loaded
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
 from filterd.edges.smtp import SmtpEdge
-from filterd.edges.webhooks.app import webhook_app
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
+from filterd.edges.webhooks.routes import routes
 from filterd.errors import BundleError, ConfigError
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.registry import Registry, packaged_models
@@ -34,12 +34,15 @@ from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
+from filterd.release import Releaser
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
-from filterd.store.sql import open_store
+from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
+from filterd.web.api import ApiParts
+from filterd.web.app import build_app
 from filterd.worker_process import WorkerProcess
 
 _METRICS_FOLDER = "metrics"
@@ -70,6 +73,33 @@ def pipeline_settings(config: Config) -> Settings:
 def events_of(config: Config) -> log.Events:
     """The log, with the installation's own key for addresses. Raises ConfigError."""
     return log.Events(log.get_logger(), log.AddressMask(state.secret_of(config)))
+
+
+@asynccontextmanager
+async def releasing(config: Config, store: SqlStore) -> AsyncIterator[Releaser]:
+    """What releases held messages from the command line. Raises ConfigError."""
+    stamp = pipeline_settings(config).stamp
+    metrics = Metrics(CollectorRegistry())
+    relay = SmtpRelay(config.smtp, metrics=metrics, hostname=stamp.hostname)
+    try:
+        yield _releaser(store, relay, lambda: stamp, metrics, events_of(config))
+    finally:
+        await relay.close()
+
+
+def _releaser(
+    store: SqlStore, relay: SmtpRelay, stamp: Callable[[], Stamp], metrics: Metrics, events: log.Events
+) -> Releaser:
+    return Releaser(
+        quarantine=store,
+        ledger=store,
+        inbox=store,
+        relay=relay,
+        stamp=stamp,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
+    )
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
@@ -125,6 +155,15 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         metrics=metrics,
         events=events,
     )
+    api = ApiParts(
+        quarantine=store,
+        ledger=store,
+        tokens=store,
+        releaser=_releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events),
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
     channels = {Channel.EMAIL} if config.smtp.listen else set()
     channels |= {Channel.SMS} if adapters else set()
 
@@ -138,7 +177,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         tasks["chores"] = lambda: keeper.chores(store)
     return Parts(
         events=events,
-        edges={"smtp": smtp, "http": _http_edge(config, webhook_app(config.sms, webhooks), metrics, events)},
+        edges={"smtp": smtp, "http": _http_edge(config, build_app(api, routes(config.sms, webhooks)), metrics, events)},
         tasks=tasks,
         probes={"scanners": lambda: channels <= set(scanners.models), "store": lambda: keeper.is_up},
         reload=reload,

@@ -86,12 +86,18 @@ def create_file(path: Path) -> None:
     """An empty SQLite file that only we may read, with its folder entry on disk. Raises StoreUnavailable."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            owner = os.fstat(folder)
+            if os.geteuid() == 0 and os.fstat(file).st_uid != owner.st_uid:
+                # A command run by root must not leave a file that the daemon cannot open; SQLite does the same
+                # for the files it puts beside it.
+                os.fchown(file, owner.st_uid, owner.st_gid)
             os.fsync(folder)
         finally:
             os.close(folder)
+            os.close(file)
     except OSError as exc:
         raise StoreUnavailable(f"database {path}: {exc.strerror}") from None
 

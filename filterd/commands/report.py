@@ -1,0 +1,64 @@
+"""``filterd report``: a person says what a message really was."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filterd.commands.config import ConfigOption
+from filterd.core.envelope import MessageId
+from filterd.core.verdict import Label
+from filterd.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from filterd.settings import Config
+    from filterd.store.sql import SqlStore
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_ID_LINE = re.compile(rb"(?im)^x-filterd-id[ \t]*:[ \t]*([0-9a-f]{32})[ \t]*\r?$")
+_HEADER_BYTES = 1_048_576
+
+
+def run(
+    label: Annotated[Label, typer.Argument(help="What the message really was.")],
+    message: Annotated[str, typer.Argument(help="Its id, or a file with the mail as it was delivered.")],
+    config: ConfigOption = None,
+) -> None:
+    """Report a message as spam or ham; the next model learns from it."""
+    from filterd.commands import context
+
+    id = MessageId(message) if _ID.fullmatch(message) else id_in(Path(message))
+
+    async def work(store: SqlStore, config: Config) -> bool:
+        from filterd import bootstrap
+        from filterd.clock import SystemClock
+        from filterd.core.verdict import Feedback
+
+        feedback = Feedback(
+            message_id=id, label=label, reporter=context.user_name(), given_at=SystemClock().now(), origin="cli"
+        )
+        is_new = await store.add_feedback(feedback)
+        bootstrap.events_of(config).feedback(feedback, is_new=is_new)
+        return is_new
+
+    is_new = context.with_store(config, work)
+    typer.echo(f"{id} reported as {label.value}" if is_new else f"{id} was reported as {label.value} already")
+
+
+def id_in(path: Path) -> MessageId:
+    """The id in the X-Filterd-Id header of a delivered mail. Raises NotFound and UsageError."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        raise NotFound(f"{path} is neither the id of a message nor a file") from None
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}") from None
+    header = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
+    found = _ID_LINE.search(header)
+    if found is None:
+        raise NotFound(f"{path} has no X-Filterd-Id header: it did not pass this filter")
+    return MessageId(found.group(1).decode().lower())

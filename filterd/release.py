@@ -1,0 +1,100 @@
+"""A held message goes on after all: the stored octets behind one line of ours, past the filter.
+
+The claim is a lease, so a process that dies between the next hop's 250 and ours leads to one more delivery of the
+same message with the same release id, never to a lost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.headers import Stamp, release_header
+from filterd.core.verdict import Feedback, Label, Reply
+from filterd.errors import FilterdError, TemporaryError
+from filterd.log import Events
+from filterd.metrics import Metrics
+from filterd.ports import Clock, FeedbackLedger, HeldMessage, Quarantine, Relay, SmsInbox
+
+LEASE_SECONDS = 300.0
+"""Longer than the next hop may take to answer."""
+_QUEUED = Reply(code=250, enhanced="2.0.0", lines=("Ok, queued for the customer's URL",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What became of a release."""
+
+    id: MessageId
+    delivered: bool
+    reply: Reply
+    """The next hop's own words; for an SMS, ours."""
+
+
+class Releaser:
+    """Releases held messages."""
+
+    def __init__(
+        self,
+        *,
+        quarantine: Quarantine,
+        ledger: FeedbackLedger,
+        inbox: SmsInbox,
+        relay: Relay,
+        stamp: Callable[[], Stamp],
+        clock: Clock,
+        metrics: Metrics,
+        events: Events,
+    ) -> None:
+        self._quarantine = quarantine
+        self._ledger = ledger
+        self._inbox = inbox
+        self._relay = relay
+        self._stamp = stamp
+        self._clock = clock
+        self._metrics = metrics
+        self._events = events
+
+    async def release(self, id: MessageId, by: str, *, label_ham: bool) -> Released:
+        """Hand the message on for ``by``; where the next hop refuses it, it is held again.
+
+        Raises NotFound, UsageError when it is not held, RelayUnavailable, RelayAmbiguous, StoreUnavailable.
+        """
+        held = await self._quarantine.claim_release(id, by, LEASE_SECONDS)
+        own = held.summary.id
+        try:
+            reply = await self._send(held)
+        except FilterdError:
+            await self._quarantine.finish_release(own, by, delivered=False)
+            self._events.released(own, by, delivered=False)
+            raise
+        released = Released(id=own, delivered=reply.is_positive, reply=reply)
+        await self._finish(released, by)
+        if released.delivered and label_ham:
+            await self._label(own, by)
+        return released
+
+    async def _send(self, held: HeldMessage) -> Reply:
+        if held.envelope.channel is Channel.SMS:
+            await self._inbox.decided(held.envelope.id, forward=True)
+            return _QUEUED
+        line = release_header(held.raw, held.summary.id, self._stamp())
+        return await self._relay.send(held.envelope, line + held.raw)
+
+    async def _finish(self, released: Released, by: str) -> None:
+        try:
+            await self._quarantine.finish_release(released.id, by, delivered=released.delivered)
+        except TemporaryError as exc:
+            # The message has gone; the lease will end and show it as held, which costs a duplicate at most.
+            self._events.record_failed(released.id, exc.detail)
+        if released.delivered:
+            self._metrics.releases.inc()
+        self._events.released(released.id, by, delivered=released.delivered)
+
+    async def _label(self, id: MessageId, by: str) -> None:
+        feedback = Feedback(message_id=id, label=Label.HAM, reporter=by, given_at=self._clock.now(), origin="release")
+        is_new = await self._ledger.add_feedback(feedback)
+        if is_new:
+            self._metrics.feedback.labels(Label.HAM.value).inc()
+        self._events.feedback(feedback, is_new=is_new)

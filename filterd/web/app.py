@@ -1,0 +1,89 @@
+"""The HTTP application: the API, and beside it whatever routes it is given (webhooks).
+
+Every answer of the API is ``no-store`` and ``nosniff``; every error of it is a problem document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from filterd import __version__
+from filterd.errors import FilterdError
+from filterd.web.api import ApiParts, add_routes
+from filterd.web.problem import problem, problem_of
+
+MAX_BODY_BYTES = 65_536
+_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+def build_app(parts: ApiParts, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The API under /api/v1, and ``routes`` beside it."""
+    return Starlette(routes=[*routes, Mount("/api/v1", app=_Guarded(_build_api(parts)))])
+
+
+def _build_api(parts: ApiParts) -> FastAPI:
+    # The interactive pages load scripts from elsewhere; the document itself is enough.
+    api = FastAPI(title="filterd", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    api.state.parts = parts
+    handlers: dict[Any, Callable[[Request, Any], Response]] = {
+        FilterdError: lambda _request, exc: problem_of(exc),
+        RequestValidationError: lambda _request, exc: problem(422, _wrong(exc)),
+        HTTPException: lambda _request, exc: problem(exc.status_code, _own(exc), exc.headers),
+    }
+    for kind, handler in handlers.items():
+        api.add_exception_handler(kind, handler)
+    add_routes(api)
+    return api
+
+
+def _wrong(exc: RequestValidationError) -> str:
+    """Which fields are wrong; not what was in them."""
+    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in exc.errors()[:5])
+
+
+def _own(exc: HTTPException) -> str:
+    """The detail we gave; Starlette's own repeats the title."""
+    return exc.detail if exc.status_code == 502 else ""
+
+
+class _Guarded:
+    """Counts the request body while it streams, and puts our headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413)
+            return message
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self._app(scope, counted, marked)
