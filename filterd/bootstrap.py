@@ -102,6 +102,18 @@ def _releaser(
     )
 
 
+def _api_parts(store: SqlStore, releaser: Releaser, metrics: Metrics, events: log.Events) -> ApiParts:
+    return ApiParts(
+        quarantine=store,
+        ledger=store,
+        tokens=store,
+        releaser=releaser,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
+    )
+
+
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
     """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
     clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), events_of(config)
@@ -155,15 +167,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         metrics=metrics,
         events=events,
     )
-    api = ApiParts(
-        quarantine=store,
-        ledger=store,
-        tokens=store,
-        releaser=_releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events),
-        clock=clock,
-        metrics=metrics,
-        events=events,
-    )
+    releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
+    app = build_app(_api_parts(store, releaser, metrics, events), routes(config.sms, webhooks))
     channels = {Channel.EMAIL} if config.smtp.listen else set()
     channels |= {Channel.SMS} if adapters else set()
 
@@ -177,7 +182,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         tasks["chores"] = lambda: keeper.chores(store)
     return Parts(
         events=events,
-        edges={"smtp": smtp, "http": _http_edge(config, build_app(api, routes(config.sms, webhooks)), metrics, events)},
+        edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
         tasks=tasks,
         probes={"scanners": lambda: channels <= set(scanners.models), "store": lambda: keeper.is_up},
         reload=reload,

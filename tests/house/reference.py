@@ -142,7 +142,7 @@ def _walk(path: str, command: Any) -> Iterator[tuple[str, str]]:
         for name, inner in command.commands.items():
             yield from _walk(f"{path} {name}", inner)
         return
-    words = [f"{p.human_readable_name}" for p in command.params if p.param_type_name == "argument"]
+    words = [(p.metavar or p.name or "").upper() for p in command.params if p.param_type_name == "argument"]
     yield " ".join([path, *words]), (command.help or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
