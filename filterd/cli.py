@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from filterd import __version__
-from filterd.commands import config, db, quarantine, report, serve, token, verdicts
+from filterd.commands import check, config, db, quarantine, report, serve, token, verdicts
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
 EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
@@ -26,6 +26,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("serve")(serve.run)
+    app.command("check")(check.run)
     app.command("verdicts")(verdicts.run)
     app.command("report")(report.run)
     app.add_typer(quarantine.app, name="quarantine")

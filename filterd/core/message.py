@@ -17,6 +17,7 @@ from filterd.core.rfc822 import (
     address_domain,
     author_of,
     body_bytes,
+    clean,
     header_text,
     parse_tree,
     skip_mbox_line,
@@ -174,7 +175,7 @@ class _Reader:
         for name, value in tree.raw_items():
             key = name.lower()
             if key in HEADERS:
-                found[key] = (*found.get(key, ()), str(value))[:10]
+                found[key] = (*found.get(key, ()), clean(str(value)))[:10]
         self._signals.update(f"duplicate_{name.replace('-', '_')}" for name in _ONCE if len(found.get(name, ())) > 1)
         if not tree.keys():
             self._signals.add("no_headers")

@@ -91,15 +91,25 @@ def _boundary_texts(raw: bytes) -> list[bytes]:
     return [quoted or bare for quoted, bare in found]
 
 
+def clean(value: str) -> str:
+    """A header value without the lone surrogates that stand for octets above 127 in the parser's output."""
+    return value if value.isascii() else decode(_octets(value), "")[0]
+
+
 def header_text(value: str) -> str:
     """A header as a person reads it: unfolded, encoded words decoded (RFC 2047); at most 20,000 characters."""
-    value = value[:_MAX_HEADER_CHARS]
-    if not value.isascii():
-        value = decode(value.encode("ascii", "surrogateescape"), "")[0]
-    value = " ".join(value.split())
+    value = " ".join(clean(value[:_MAX_HEADER_CHARS]).split())
     if "=?" not in value:
         return value
     return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub(r"\1\2", value))
+
+
+def _octets(value: str) -> bytes:
+    """The octets the parser made ``value`` from; it shows those above 127 as lone surrogates."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace")
 
 
 def _decode_word(match: re.Match[str]) -> str:
@@ -125,7 +135,7 @@ def body_bytes(part: Part) -> bytes:
     payload = part.get_payload()
     if not isinstance(payload, str):
         return b""
-    data = payload.encode("utf-8", "surrogateescape")
+    data = _octets(payload)
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
     if encoding.startswith("base64"):
         return decode_base64(data)

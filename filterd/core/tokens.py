@@ -166,13 +166,15 @@ class Encoder:
             subject = features.head[1 : features.head.index("<from>")]
             extra += [zlib.crc32(f"s:{word}".encode("utf-8", "replace"), seed) for word in subject]
         facts = _buckets(np.array(extra, dtype=np.uint64), hashing.wide_buckets)
-        ids = np.unique(np.concatenate((facts, word_ids)))
-        if len(ids) < hashing.max_wide:
-            pairs = _buckets(words[:-1] * _PAIR + words[1:], hashing.wide_buckets)
-            ids = np.concatenate((ids, np.setdiff1d(pairs, ids)))
+        pairs = _buckets(words[:-1] * _PAIR + words[1:], hashing.wide_buckets)
+        ids = np.unique(np.concatenate((facts, word_ids, pairs)))
+        if len(ids) > hashing.max_wide:
+            # Too many: facts and single words first, pairs in the room that is left.
+            single = np.unique(np.concatenate((facts, word_ids)))[: hashing.max_wide]
+            rest = np.setdiff1d(ids, single, assume_unique=True)
+            ids = np.concatenate((single, rest[: hashing.max_wide - len(single)]))
         wide = np.zeros(hashing.max_wide, dtype=np.int32)
-        count = min(len(ids), hashing.max_wide)
-        wide[:count] = ids[:count]
+        wide[: len(ids)] = ids
         return wide
 
     def _learn(self, word: str) -> int:

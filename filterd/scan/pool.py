@@ -126,6 +126,11 @@ class ScannerPool:
         """Ids of the bundles in service."""
         return dict(self._in_service) if self.is_up else {}
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing, or not every channel, can be scored."""
+        return self._down.detail if not self.is_up else "; ".join(self._refused.values())
+
     async def __aenter__(self) -> Self:
         """Start every scanner; those that cannot start are tried again and again."""
         self._tasks = [asyncio.create_task(self._run(slot)) for slot in self._slots]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import gc
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from filterd.core.envelope import Channel
-from filterd.core.message import ParseLimits
 from filterd.core.verdict import Scan, ScanFailure
-from filterd.errors import BundleError, ScanDown, Unscannable
+from filterd.errors import ScanDown, Unscannable
 from filterd.inference.loaded import Scorer
 from filterd.scan.frames import Answer, Ready, Request, Setup, pack, receive_frame, unpack
 from filterd.scan.limits import allow_cpu, confine
@@ -28,9 +27,6 @@ class Scanning(Protocol):
     def scan(self, channel: Channel, raw: bytes) -> Scan:
         """Raises Unscannable or ScanDown."""
         ...
-
-
-Opener = Callable[[Mapping[Channel, Path], ParseLimits], tuple[Scorer, Mapping[Channel, BundleError]]]
 
 
 def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda scorer: scorer) -> None:
@@ -60,26 +56,31 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
             connection.sendall(pack(Answer(detail="memory limit", is_last=True)))
             return
         allow_cpu(setup.cpu_seconds)
-        answer = answer_to(scanning, request, raw)
-        connection.sendall(pack(answer))
-        if answer.is_last:
+        answer, is_last = answer_to(scanning, request, raw)
+        connection.sendall(answer)
+        if is_last:
             return
 
 
-def answer_to(scanning: Scanning, request: Request, raw: bytes) -> Answer:
-    """The answer to one request; never raises."""
+def answer_to(scanning: Scanning, request: Request, raw: bytes) -> tuple[bytes, bool]:
+    """The answer to one request as a frame, and whether it is the last; never raises."""
     try:
-        return Answer(scan=scanning.scan(request.channel, raw))
-    except Unscannable as exc:
-        return Answer(detail=exc.detail)
-    except ScanDown as exc:
-        return Answer(failure=ScanFailure.SCAN_DOWN, detail=exc.detail)
-    except MemoryError:
-        return Answer(detail="memory limit", is_last=True)
-    except RecursionError:
-        return Answer(detail="nesting limit", is_last=True)
+        return pack(Answer(scan=scanning.scan(request.channel, raw))), False
     except Exception as exc:  # noqa: BLE001  # whatever a message does to a parser is the message's fault
-        return Answer(detail=f"scanner fault: {type(exc).__name__}", is_last=True)
+        answer = _failure(exc)
+        return pack(answer), answer.is_last
+
+
+def _failure(error: Exception) -> Answer:
+    if isinstance(error, Unscannable):
+        return Answer(detail=error.detail)
+    if isinstance(error, ScanDown):
+        return Answer(failure=ScanFailure.SCAN_DOWN, detail=error.detail)
+    if isinstance(error, MemoryError):
+        return Answer(detail="memory limit", is_last=True)
+    if isinstance(error, RecursionError):
+        return Answer(detail="nesting limit", is_last=True)
+    return Answer(detail=f"scanner fault: {type(error).__name__}", is_last=True)
 
 
 def main() -> None:
