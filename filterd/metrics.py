@@ -123,6 +123,11 @@ class Metrics:
         )
         self._start_at_zero()
 
+    @classmethod
+    def unread(cls) -> Metrics:
+        """Series that nobody scrapes, for commands."""
+        return cls(CollectorRegistry())
+
     def observe(self, verdict: Verdict) -> None:
         """Count one message."""
         channel, decision = verdict.channel.value, verdict.decision

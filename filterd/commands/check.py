@@ -94,8 +94,6 @@ async def _check(
 def _pool(config: Config, channel: Channel, *, jobs: int, bundle: Path | None) -> ScannerPool:
     from dataclasses import replace
 
-    from prometheus_client import CollectorRegistry
-
     from filterd import log
     from filterd.inference.registry import Registry, packaged_models
     from filterd.metrics import Metrics
@@ -109,7 +107,7 @@ def _pool(config: Config, channel: Channel, *, jobs: int, bundle: Path | None) -
         locate=lambda: {channel: registry.locate({channel: pinned})[channel]},
         settings=replace(PoolSettings.of(config.scan), scanners=jobs, queue_per_scanner=_AHEAD),
         events=log.Events(log.get_logger(), log.AddressMask(b"")),
-        metrics=Metrics(CollectorRegistry()),
+        metrics=Metrics.unread(),
     )
 
 
