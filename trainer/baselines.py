@@ -34,7 +34,7 @@ def find_bogofilter(environ: Mapping[str, str]) -> Path:
             return Path(found)
         if unpacked := sorted(_ASIDE.glob(f"**/usr/bin/{name}")):
             return unpacked[0]
-    raise ToolMissing("bogofilter is not installed; `make bogofilter` unpacks Debian's package into .servers")
+    raise ToolMissing("bogofilter is not installed; tests/servers/fetch.sh unpacks Debian's package")
 
 
 def bogofilter_scores(program: Path, train: Sequence[Example], test: Sequence[Example]) -> NDArray[np.float64]:

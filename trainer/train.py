@@ -64,7 +64,7 @@ def train(config: TrainConfig, train_part: Part, validation: Part, progress: Pro
     """Fit a network. Raises TrainingDiverged when the loss stops being a number."""
     keras.utils.set_random_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    model = _built(config, train_part)
+    model = built(config, train_part)
     steps = max(1, config.epoch_examples // config.batch)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps * config.epochs, alpha=0.05)
     step = _step(model, keras.optimizers.Adam(rate, global_clipnorm=_CLIP), config)
@@ -95,7 +95,8 @@ def train(config: TrainConfig, train_part: Part, validation: Part, progress: Pro
     return Trained(model=model, history=history, best_epoch=best_epoch + 1)
 
 
-def _built(config: TrainConfig, part: Part) -> WideDeep:
+def built(config: TrainConfig, part: Part) -> WideDeep:
+    """A network with fresh weights and this part's side statistics."""
     side = part.encoded.side
     mean = np.average(side, axis=0, weights=part.weights)
     spread = np.sqrt(np.average((side - mean) ** 2, axis=0, weights=part.weights))
