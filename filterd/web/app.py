@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from filterd import __version__
 from filterd.errors import FilterdError
 from filterd.web.api import ApiParts, add_routes
+from filterd.web.home import home_routes
 from filterd.web.problem import problem, problem_of
 
 MAX_BODY_BYTES = 65_536
@@ -31,8 +32,8 @@ _HEADERS = {
 
 
 def build_app(parts: ApiParts, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The API under /api/v1, and ``routes`` beside it."""
-    return Starlette(routes=[*routes, Mount("/api/v1", app=_Guarded(_build_api(parts)))])
+    """The page at /, the API under /api/v1, and ``routes`` beside them."""
+    return Starlette(routes=[*home_routes(), *routes, Mount("/api/v1", app=_Guarded(_build_api(parts)))])
 
 
 def _build_api(parts: ApiParts) -> FastAPI:
