@@ -44,7 +44,7 @@ class ModelConfig:
     word_dropout: float = 0.1
     """Share of tokens hidden from the deep path while training."""
     side_dropout: float = 0.3
-    """Share of messages whose side features are hidden while training."""
+    """Share of messages from which a group of side features is hidden while training, group by group."""
     wide_dropout: float = 0.2
     """Share of wide features hidden while training."""
     dropout: float = 0.3

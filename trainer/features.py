@@ -57,10 +57,11 @@ class Encoded:
 
     def select(self, positions: Sequence[int] | NDArray[np.int64]) -> Encoded:
         """These messages, in this order."""
-        chosen = [self._one(int(position)) for position in positions]
+        chosen = [self.one(int(position)) for position in positions]
         return stack(chosen, self.hashing)
 
-    def _one(self, i: int) -> Inputs:
+    def one(self, i: int) -> Inputs:
+        """Message ``i`` without padding."""
         return (
             self.tokens[self.token_offsets[i] : self.token_offsets[i + 1]],
             self.wide[self.wide_offsets[i] : self.wide_offsets[i + 1]],
@@ -69,7 +70,7 @@ class Encoded:
 
     def tokens_of(self, i: int) -> Tokens:
         """Model input of one message, as the daemon has it."""
-        words, features, side = self._one(i)
+        words, features, side = self.one(i)
         tokens = np.zeros((self.hashing.max_tokens, self.hashing.grams), np.int32)
         wide = np.zeros(self.hashing.max_wide, np.int32)
         tokens[: len(words)] = words
@@ -83,7 +84,7 @@ class Encoded:
         tokens = np.zeros((len(positions), longest, self.hashing.grams), np.int32)
         wide = np.zeros((len(positions), self.hashing.max_wide), np.int32)
         for row, position in enumerate(positions):
-            words, features, _ = self._one(int(position))
+            words, features, _ = self.one(int(position))
             tokens[row, : len(words)] = words
             wide[row, : len(features)] = features
         return {"tokens": tokens, "length": lengths, "wide": wide, "side": self.side[positions]}

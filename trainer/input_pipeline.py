@@ -8,11 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from filterd.core.bundle import Hashing
 from trainer.example import Example, Label
-from trainer.features import Encoded
+from trainer.features import Encoded, Inputs, stack
 
 _POOL = 16
 """Batches drawn together and sorted by length, so that a batch holds little padding."""
+_CUT_SHARE = 0.15
+"""Share of drawn messages of which only the beginning is shown."""
+_PADDED_SHARE = 0.2
+"""Share of drawn spam that gets a piece of ham."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,48 @@ def drawn(
         part = part[np.argsort(lengths[part], kind="stable")]
         batches = part.reshape(-1, batch)
         for row in rng.permutation(len(batches)):
-            yield batch_of(encoded, labels, batches[row])
+            yield _varied(encoded, labels, batches[row], rng)
+
+
+def _varied(
+    encoded: Encoded, labels: NDArray[np.float32], positions: NDArray[np.int64], rng: np.random.Generator
+) -> Batch:
+    """A batch in which some messages are cut short and some spam has a piece of ham before or after it.
+
+    The piece teaches that words of ham do not make a spam good: without it thirty of them hide four spams in ten.
+    """
+    ham = np.flatnonzero(labels < 0.5)
+    chance = rng.random((2, len(positions)))
+    messages = []
+    for row, position in enumerate(positions):
+        message = encoded.one(int(position))
+        if chance[0, row] < _CUT_SHARE:
+            message = _cut(message, rng)
+        elif labels[position] > 0.5 and chance[1, row] < _PADDED_SHARE:
+            message = _padded(message, encoded.one(int(rng.choice(ham))), encoded.hashing, rng)
+        messages.append(message)
+    made = stack(messages, encoded.hashing)
+    return Batch(feeds=made.feeds(np.arange(len(made), dtype=np.int64)), labels=labels[positions], positions=positions)
+
+
+def _cut(message: Inputs, rng: np.random.Generator) -> Inputs:
+    """The beginning of a message; its wide features lose the same share."""
+    tokens, wide, side = message
+    share = rng.uniform(0.3, 1.0)
+    kept = rng.random(len(wide)) < share
+    return tokens[: max(1, int(share * len(tokens)))], wide[kept], side
+
+
+def _padded(spam: Inputs, ham: Inputs, hashing: Hashing, rng: np.random.Generator) -> Inputs:
+    """Spam with a piece of ham of at most half the length that is read."""
+    most = hashing.max_tokens // 2
+    piece = ham[0][: int(rng.integers(1, most + 1))]
+    own = spam[0][: hashing.max_tokens - len(piece)]
+    tokens = np.concatenate([own, piece] if rng.random() < 0.5 else [piece, own])
+    share = len(piece) / max(1, len(ham[0]))
+    borrowed = ham[1][rng.random(len(ham[1])) < share]
+    wide = np.union1d(spam[1], borrowed).astype(np.int32)
+    return tokens, rng.permutation(wide)[: hashing.max_wide], spam[2]
 
 
 def ordered(encoded: Encoded, labels: NDArray[np.float32], batch: int) -> Iterator[Batch]:

@@ -25,7 +25,10 @@ _LOW = -1e4
 """Stands for minus infinity where nothing may win a maximum."""
 _SIDE_LIMIT = 4.0
 """Standard deviations after which a side feature is clipped."""
-_RANKS = {"tokens": 3, "length": 1, "wide": 2, "side": 2}
+_IGNORED = frozenset({"mime_bytes"})
+"""Side features that are not shown: the size of a message holds that of its collector's headers."""
+_NEVER = 1e9
+"""Scale of a feature that is not shown."""
 
 
 class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
@@ -36,7 +39,11 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
         self.hashing = hashing
         self.config = config
         self.side_mean = np.asarray(side[0], np.float32)
-        self.side_scale = np.asarray(side[1], np.float32)
+        self.side_scale = np.array(side[1], np.float32)
+        ignored = np.array([name in _IGNORED for name in hashing.side], bool)
+        self.side_scale[ignored] = np.float32(_NEVER)
+        groups = [name.partition("_")[0] for name in hashing.side]
+        self.side_groups = np.array([sorted(set(groups)).index(group) for group in groups], np.int32)
         self.embedding = keras.layers.Embedding(hashing.token_buckets, config.embedding)
         self.wide_table = keras.layers.Embedding(hashing.wide_buckets, 1, embeddings_initializer="zeros")
         self.convolution = keras.layers.Dense(config.filters, activation="relu") if config.filters else None
@@ -69,8 +76,8 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
         steps = self.recurrent(steps, mask=mask)
         side = standardised(inputs["side"], self.side_mean, self.side_scale)
         if training:
-            shown = tf.random.uniform([tf.shape(side)[0], 1]) >= config.side_dropout
-            side *= tf.cast(shown, tf.float32)
+            shown = tf.random.uniform([tf.shape(side)[0], self.side_groups.max() + 1]) >= config.side_dropout
+            side *= tf.cast(tf.gather(shown, self.side_groups, axis=1), tf.float32)
         hidden = self.hidden(tf.concat([*pools(steps, mask, lengths), side], axis=1))
         deep = self.output_layer(self.dropout(hidden, training=training))[:, 0]
         return deep, self._wide(wide_table, inputs["wide"], training=training)
