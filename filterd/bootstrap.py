@@ -38,6 +38,7 @@ from filterd.release import Releaser
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
+from filterd.store.engine import database_url
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
@@ -51,6 +52,8 @@ _METRICS_FOLDER = "metrics"
 def check(config: Config) -> None:
     """Raises ConfigError, in one line, for everything that would stop the daemon from serving well."""
     preflight.check(config)
+    adapters_of(config.sms)
+    database_url(config.store.url.reveal(), config.server.state_dir)
     state.prepare(config)
     state.secret_of(config)
 

@@ -64,6 +64,8 @@ class Supervisor:
         self._reload_wanted = asyncio.Event()
         self._is_started = False
         self._exit_code = 0
+        self.failure = ""
+        """Why it gave up, in one line; empty while it was told to stop."""
 
     async def run(self) -> int:
         """The exit code, once every worker has gone."""
@@ -147,7 +149,8 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
     def _give_up(self, code: int, why: str) -> None:
-        self._exit_code = self._exit_code or code
+        if not self.failure:
+            self._exit_code, self.failure = code, why
         if not self._stopping.is_set():
             self.stop(why)
 

@@ -29,7 +29,9 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
     import tempfile
 
     from filterd import bootstrap, log
+    from filterd.errors import ConfigError, FilterdError
     from filterd.listeners import bind_all, close_all
+    from filterd.supervisor import EXIT_CONFIG
 
     server = loaded.config.server
     log.configure(server.log_format, server.log_level, worker="supervisor")
@@ -45,6 +47,9 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
             if each.edge == "admin":
                 await admin.serve(each.socket)
         try:
-            return await supervisor.run()
+            code = await supervisor.run()
+            if supervisor.failure:
+                raise FilterdError(supervisor.failure) if code != EXIT_CONFIG else ConfigError(supervisor.failure)
+            return code
         finally:
             await admin.drain(1.0)
