@@ -78,6 +78,12 @@ def events_of(config: Config) -> log.Events:
     return log.Events(log.get_logger(), log.AddressMask(state.secret_of(config)))
 
 
+def registry_of(config: Config) -> Registry:
+    """The bundles on disk."""
+    folder = config.models.directory or Path(config.server.state_dir) / "models"
+    return Registry(Path(folder), packaged_models())
+
+
 @asynccontextmanager
 async def releasing(config: Config, store: SqlStore) -> AsyncIterator[Releaser]:
     """What releases held messages from the command line. Raises ConfigError."""
@@ -200,9 +206,8 @@ class _Models:
 
     def locate(self) -> Mapping[Channel, Path]:
         """Raises BundleError."""
-        server, models = self._config.server, self._config.models
-        registry = Registry(Path(models.directory or Path(server.state_dir) / "models"), packaged_models())
-        return registry.locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
+        models = self._config.models
+        return registry_of(self._config).locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
 
     async def follow(self, config: Config, scanners: ScannerPool) -> None:
         """Serve what ``config`` names. Raises BundleError and goes on as before."""

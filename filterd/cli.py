@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from filterd import __version__
-from filterd.commands import check, config, db, quarantine, report, serve, token, verdicts
+from filterd.commands import check, config, db, model, quarantine, report, serve, token, verdicts
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
 EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
@@ -33,6 +33,7 @@ def build() -> typer.Typer:
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")
     app.add_typer(config.app, name="config")
+    app.add_typer(model.app, name="model")
     return app
 
 

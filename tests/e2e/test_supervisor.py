@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,14 @@ def test_worker_when_it_dies_five_times_ends_the_daemon(root: Path, next_hop: in
         for _ in range(5):
             victim = wait_until(gateway.workers)[0]
             os.kill(victim, signal.SIGKILL)
-            wait_until(lambda gone=victim: gateway.process.poll() is not None or gone not in gateway.workers())
+            wait_until(partial(_has_gone, gateway, victim))
         code = gateway.process.wait(PATIENCE_SECONDS)
 
     assert code == 1
+
+
+def _has_gone(gateway: Gateway, pid: int) -> bool:
+    return gateway.process.poll() is not None or pid not in gateway.workers()
 
 
 def test_sigterm_finishes_the_message_in_flight_and_refuses_new_ones(root: Path, next_hop: int) -> None:
