@@ -591,9 +591,14 @@ def test_forward_when_generic_then_it_is_signed_anew_so_that_it_is_not_too_old()
         ("telnyx", {"public_key": "%"}),
         ("generic", {"secret": "whsec_AAAA"}),
         ("generic", {"secret": "whsec_é"}),
+        ("twilio", {"deliver_url": "ftp://customer.example.net/in"}),
+        ("plivo", {"deliver_url": "customer.example.net/in"}),
+        ("vonage", {"deliver_url": "https:///in"}),
+        ("vonage", {"deliver_url": "https://a.example/in\r\nx: y"}),
+        ("generic", {"deliver_url": "https://[::1/in"}),
     ],
 )
-def test_adapters_of_when_a_key_cannot_be_used_then_the_setting_is_named(
+def test_adapters_of_when_a_key_or_url_cannot_be_used_then_the_setting_is_named(
     provider: str, changes: dict[str, str]
 ) -> None:
     with pytest.raises(ConfigError, match=f"sms.{provider}."):

@@ -55,9 +55,12 @@ class Line:
 
     sms: dict[str, Any] = field(default_factory=dict)
     rule: Rule = field(default_factory=Rule)
+    scan_down: str = "ladder"
     clock: FixedClock = field(default_factory=FixedClock)
     scanner: FakeScanner = field(default_factory=FakeScanner)
     forwarder: RecordingForwarder = field(default_factory=RecordingForwarder)
+    store: Any = None
+    """A ``SqlStore``; a ``MemoryStore`` where none is given."""
 
     def __post_init__(self) -> None:
         keys = {
@@ -67,7 +70,7 @@ class Line:
         }
         sections = {name: keys[name] | self.sms.pop(name, {}) for name in keys}
         self.settings = SmsSettings.model_validate({"public_base_url": BASE, **sections, **self.sms})
-        self.store = MemoryStore(self.clock)
+        self.store = self.store or MemoryStore(self.clock)
         self.metrics = Metrics(CollectorRegistry())
         self.log = io.StringIO()
         renderers: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -80,7 +83,11 @@ class Line:
             clock=self.clock,
             metrics=self.metrics,
             events=events,
-            settings=Settings(policies={Channel.SMS: policy}, stamp=Stamp(hostname="gw", release_key=b"k")),
+            settings=Settings(
+                policies={Channel.SMS: policy},
+                stamp=Stamp(hostname="gw", release_key=b"k"),
+                scan_down=self.scan_down,
+            ),
         )
         judge = SmsJudge(
             pipeline=pipeline,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from filterd.edges.webhooks.adapter import Adapter
 from filterd.edges.webhooks.generic import Generic, key_of
@@ -11,11 +12,16 @@ from filterd.edges.webhooks.plivo import Plivo
 from filterd.edges.webhooks.telnyx import Telnyx, public_key_of
 from filterd.edges.webhooks.twilio import Twilio
 from filterd.edges.webhooks.vonage import Vonage
+from filterd.errors import ConfigError
 from filterd.settings import SmsSettings
 
 
 def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
-    """Provider name -> adapter. Raises ConfigError for a key that cannot be used."""
+    """Provider name -> adapter. Raises ConfigError for a key or URL that cannot be used."""
+    _check_url("sms.public_base_url", settings.public_base_url)
+    for name in ("twilio", "vonage", "telnyx", "plivo", "generic"):
+        if url := getattr(settings, name).deliver_url:
+            _check_url(f"sms.{name}.deliver_url", url)
     skew = settings.clock_skew_seconds
     adapters: dict[str, Adapter] = {}
     if settings.twilio.auth_token:
@@ -46,3 +52,13 @@ def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
             deliver_url=settings.generic.deliver_url,
         )
     return MappingProxyType(adapters)
+
+
+def _check_url(key: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or not url.isascii() or any(c.isspace() for c in url) or parts.fragment:
+        raise ConfigError(f"{key}: not an http or https URL: {url!r}")
