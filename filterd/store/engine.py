@@ -7,6 +7,7 @@ committed (sqlite.org/pragma.html#pragma_synchronous). Several processes share t
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def create_engine(url: URL, *, timeout_seconds: float, is_writer: bool) -> Async
     except (ImportError, NoSuchModuleError) as exc:
         raise ConfigError(f"store.url: the driver is not installed: {exc}") from None
     if path is not None:
-        _prepare_sqlite(engine, timeout_seconds, begin="BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        _prepare_sqlite(engine, path, timeout_seconds, begin="BEGIN IMMEDIATE" if is_writer else "BEGIN")
     return engine
 
 
@@ -86,7 +87,8 @@ def create_file(path: Path) -> None:
     """An empty SQLite file that only we may read, with its folder entry on disk. Raises StoreUnavailable."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Never opened where it exists: closing it would drop the locks that SQLite holds on it in this process.
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             owner = os.fstat(folder)
@@ -98,19 +100,31 @@ def create_file(path: Path) -> None:
         finally:
             os.close(folder)
             os.close(file)
+    except FileExistsError:
+        return
     except OSError as exc:
         raise StoreUnavailable(f"database {path}: {exc.strerror}") from None
 
 
-def _prepare_sqlite(engine: AsyncEngine, timeout_seconds: float, *, begin: str) -> None:
+def _prepare_sqlite(engine: AsyncEngine, path: Path, timeout_seconds: float, *, begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _connecting(*_args: object) -> None:
+        # SQLite would make the file, readable by everyone; that is for create_file.
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise OSError(errno.EACCES if path.exists() else errno.ENOENT, "cannot be opened")
+
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
-        # The driver must not begin transactions of its own: ours say which kind they are.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in sqlite_pragmas(timeout_seconds):
-            cursor.execute(pragma)
-        cursor.close()
+        try:
+            # The driver must not begin transactions of its own: ours say which kind they are.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in sqlite_pragmas(timeout_seconds):
+                cursor.execute(pragma)
+            cursor.close()
+        except BaseException:
+            connection.close()  # it has a thread that nobody else would end
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begun(connection: Connection) -> None:
