@@ -45,7 +45,7 @@ async def unsafe(path: Path, *, is_writer: bool) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("is_writer", [True, False])
-async def test_every_connection_flushes_its_commits(tmp_path: Path, is_writer: bool) -> None:
+async def test_every_connection_flushes_its_commits(tmp_path: Path, *, is_writer: bool) -> None:
     assert await unsafe(tmp_path / "s.db", is_writer=is_writer) == {}
 
 
@@ -119,7 +119,7 @@ def test_url_gets_the_driver_we_use(url: str, driver: str) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://h/d", "nonsense", "postgresql+psycopg2://h/d", "sqlite://"])
 def test_url_of_another_database_is_a_configuration_error(url: str) -> None:
-    with pytest.raises(ConfigError, match="store.url"):
+    with pytest.raises(ConfigError, match=r"store\.url"):
         database_url(url, "/var/lib/filterd")
 
 
