@@ -73,12 +73,12 @@ def _repeated(path: Path) -> Reply | None:
 
 def _mail_parameter(parameter: str, keywords: Collection[str], max_bytes: int) -> Reply | None:
     name, value = parameter_name(parameter), parameter.partition("=")[2].upper()
-    if name == "SIZE":
+    if name == "SIZE" and "SIZE" in keywords:
         if not (value.isascii() and value.isdigit() and len(value) <= 20):
             return say.BAD_SYNTAX
         return say.TOO_LARGE if int(value) > max_bytes else None
     is_known = (
-        (name == "BODY" and (value == "7BIT" or (value == "8BITMIME" and "8BITMIME" in keywords)))
+        (name == "BODY" and value in ("7BIT", "8BITMIME") and "8BITMIME" in keywords)
         or (name == "SMTPUTF8" and not value and "SMTPUTF8" in keywords)
         or (name in _DSN_OF_MAIL and bool(value) and "DSN" in keywords)
     )

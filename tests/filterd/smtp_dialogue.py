@@ -102,7 +102,8 @@ class NextHop:
                 continue
             if verb == "STARTTLS" and self.tls and "STARTTLS" not in self.answers:
                 writer.write(b"220 go\r\n" + self.extra_after_starttls)
-                await writer.start_tls(self.tls)
+                if not await self._encrypt(writer, self.tls):
+                    return
                 continue
             if not await self._say(writer, self.answers.get(verb, _USUAL.get(verb, "250 2.0.0 Ok"))):
                 return
@@ -111,6 +112,16 @@ class NextHop:
                     return
             elif verb == "QUIT":
                 return
+
+    async def _encrypt(self, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> bool:
+        transport: Any = writer.transport
+        with contextlib.suppress(OSError, AttributeError):
+            await writer.start_tls(tls)
+        now: Any = writer.transport
+        if now is None:  # what Python 3.11 leaves behind a failed handshake
+            vars(writer)["_transport"] = transport
+            return False
+        return True
 
     async def _message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         data = b"\r\n"
