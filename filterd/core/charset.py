@@ -58,6 +58,8 @@ _CODECS = {
 _BY_LABEL = {label: codec for codec, labels in _CODECS.items() for label in labels.split()}
 _NOT_ASCII = frozenset({"utf-16", "utf-16-le", "utf-16-be", "iso2022_jp_2", "iso2022_kr", "hz"})
 """Codecs in which octets below 0x80 are not ASCII."""
+_CUT = frozenset(("unexpected end of data", "incomplete multibyte sequence", "truncated data"))
+"""What Python's codecs say of a text that ends within a character."""
 
 
 def codec_of(label: str) -> str | None:
@@ -84,7 +86,7 @@ def _strict(data: bytes, codec: str) -> str | None:
         return data.decode(codec)
     except UnicodeDecodeError as exc:
         # A text cut in the middle of its last character is still what it says.
-        is_cut = exc.start >= len(data) - 3 and exc.start > 0
+        is_cut = exc.start > 0 and exc.end == len(data) and exc.reason in _CUT
         return data[: exc.start].decode(codec, "replace") if is_cut else None
     except (UnicodeError, LookupError, ValueError):
         return None

@@ -20,7 +20,7 @@ from filterd.errors import Unscannable
 
 MAX_TAGS = 200_000
 """Tags past which a document is unscannable."""
-MAX_ATTRIBUTES = 2_000
+MAX_ATTRIBUTES = 10_000
 """Attributes of one tag past which it is; libxml2 checks each against all others."""
 _RESOURCE_LIMIT = 114
 """libxml2's XML_ERR_RESOURCE_LIMIT: nesting deeper than 256 was dropped."""
@@ -32,7 +32,7 @@ _MIN_CONTRAST = 24
 """Largest distance of text from its background, per RGB channel, that counts as hidden."""
 _WHITE = (255, 255, 255)
 
-_LONG_TAG = re.compile(r"<[A-Za-z][^>]{3000}[^>]*")
+_LONG_TAG = re.compile(r"<[A-Za-z][^>]{20000}[^>]*")
 _ANY_TAG = re.compile(r"<[^<>]*>?")
 _UNREAD = re.compile(r"<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)

@@ -17,6 +17,7 @@ from filterd.core.rfc822 import (
     address_domain,
     author_of,
     body_bytes,
+    children,
     clean,
     header_text,
     parse_tree,
@@ -185,11 +186,11 @@ class _Reader:
         pending = [tree]
         while pending:
             part = pending.pop()
-            payload = part.get_payload()
-            if isinstance(payload, list):
-                pending += [child for child in reversed(payload) if isinstance(child, Part)]
-            else:
+            parts = children(part)
+            if parts is None:
                 self._leaf(part)
+            else:
+                pending += reversed(parts)
 
     def _leaf(self, part: Part) -> None:
         kind = part.get_content_type()

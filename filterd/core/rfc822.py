@@ -19,6 +19,7 @@ MAX_PARAMETERS_CHARS = 2_000
 """Content-Type is read so far: the standard library splits parameters in quadratic time."""
 _MAX_HEADER_CHARS = 20_000
 """Decoded so far, per header."""
+_MAX_AUTHOR_CHARS = 4_000
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n|\r\r")
 _BOUNDARY_LINE = re.compile(rb"(?:\A|\n)--([^\r\n]{1,2048})")
@@ -96,12 +97,18 @@ def clean(value: str) -> str:
     return value if value.isascii() else decode(_octets(value), "")[0]
 
 
+def children(part: Part) -> list[Part] | None:
+    """The parts of a multipart, None for a leaf."""
+    payload = part._payload  # type: ignore[attr-defined]  # noqa: SLF001  # not in the stub
+    return [child for child in payload if isinstance(child, Part)] if isinstance(payload, list) else None
+
+
 def header_text(value: str) -> str:
     """A header as a person reads it: unfolded, encoded words decoded (RFC 2047); at most 20,000 characters."""
     value = " ".join(clean(value[:_MAX_HEADER_CHARS]).split())
     if "=?" not in value:
         return value
-    return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub(r"\1\2", value))
+    return " ".join(_ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub(r"\1\2", value)).split())
 
 
 def _octets(value: str) -> bytes:
@@ -116,7 +123,7 @@ def _decode_word(match: re.Match[str]) -> str:
     label, encoding, text = match.groups()
     data = text.encode("ascii", "replace")
     data = decode_base64(data) if encoding in "bB" else binascii.a2b_qp(data, header=True)
-    return " ".join(decode(data, label.partition("*")[0])[0].split())
+    return decode(data, label.partition("*")[0])[0]
 
 
 def decode_base64(data: bytes) -> bytes:
@@ -132,7 +139,8 @@ def decode_base64(data: bytes) -> bytes:
 
 def body_bytes(part: Part) -> bytes:
     """The decoded octets of a leaf. Unknown transfer encodings are taken as they are."""
-    payload = part.get_payload()
+    # Not get_payload(): it decodes octets above 127 by the declared charset, whatever that names, with losses.
+    payload = part._payload  # type: ignore[attr-defined]  # noqa: SLF001  # not in the stub
     if not isinstance(payload, str):
         return b""
     data = _octets(payload)
@@ -148,7 +156,7 @@ def author_of(values: list[str]) -> tuple[str, str]:
     """(address, display name) of the From headers: lower case, '' where absent or not exactly one."""
     if len(values) != 1:
         return "", ""
-    value = values[0][:_MAX_HEADER_CHARS]
+    value = values[0][:_MAX_AUTHOR_CHARS]
     bare = _COMMENT.sub(" ", _QUOTED.sub(" ", value))
     angles = _ANGLE.findall(bare)
     outside = _ANGLE.sub(" ", bare)
