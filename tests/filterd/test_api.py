@@ -1,0 +1,316 @@
+"""The HTTP API: who may do what, what is answered, and what never is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.headers import Stamp
+from filterd.core.verdict import Action, Decision, Reason, Reply
+from filterd.errors import StoreFull, StoreUnavailable
+from filterd.log import AddressMask, Events, get_logger
+from filterd.metrics import Metrics
+from filterd.ports import HeldState, Scope, Token
+from filterd.release import Releaser
+from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
+from filterd.web.api import ApiParts
+from filterd.web.app import build_app
+from filterd.web.auth import digest, new_secret
+
+RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
+HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
+ID = "0" * 31 + "1"
+UNKNOWN = "f" * 32
+SECRETS = {scope: new_secret() for scope in Scope}
+
+
+@dataclass
+class Api:
+    """A client, and what is behind it."""
+
+    client: httpx2.AsyncClient
+    store: MemoryStore
+    relay: RecordingRelay
+    metrics: Metrics
+
+    async def call(
+        self, method: str, path: str, scope: Scope | None = Scope.QUARANTINE, body: Any = None, **more: Any
+    ) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {SECRETS[scope]}"} if scope else {}
+        return await self.client.request(method, f"/api/v1{path}", headers=headers, json=body, **more)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    clock, store, relay = FixedClock(), MemoryStore(), RecordingRelay()
+    metrics = Metrics(CollectorRegistry())
+    events = Events(get_logger(), AddressMask(b"key"))
+    for scope, secret in SECRETS.items():
+        token = Token(name=scope.value, scopes=(scope,), created_at=datetime(2026, 1, 1, tzinfo=UTC))
+        await store.add_token(token, digest(secret))
+    await store.hold(an_envelope("alice\udcff@example.org", "bob@example.net"), RAW, HOLD)
+    releaser = Releaser(
+        quarantine=store,
+        ledger=store,
+        inbox=store,
+        relay=relay,
+        stamp=lambda: Stamp(hostname="mx.example.org", release_key=b"key"),
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    parts = ApiParts(
+        quarantine=store, ledger=store, tokens=store, releaser=releaser, clock=clock, metrics=metrics, events=events
+    )
+
+    async def beside(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("beside")
+
+    app = build_app(parts, [Route("/webhooks/x", beside)])
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://filter.local") as client:
+        yield Api(client, store, relay, metrics)
+
+
+CALLS = [
+    ("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "spam"}),
+    ("GET", "/quarantine", Scope.QUARANTINE, None),
+    ("GET", f"/quarantine/{ID}", Scope.QUARANTINE, None),
+    ("GET", f"/quarantine/{ID}?raw=1", Scope.QUARANTINE, None),
+    ("POST", f"/quarantine/{ID}/release", Scope.QUARANTINE, {"label_ham": False}),
+    ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
+    ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "scope", "body"), CALLS, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize("bearer", [None, *Scope], ids=str)
+async def test_only_a_token_with_the_scope_gets_in(
+    api: Api, method: str, path: str, scope: Scope, body: Any, bearer: Scope | None
+) -> None:
+    response = await api.call(method, path, bearer, body)
+
+    if bearer is None:
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+    elif bearer in {scope, Scope.ADMIN}:
+        assert response.is_success
+    else:
+        assert response.status_code == 403
+    if not response.is_success:
+        assert api.relay.sent == []
+        assert await api.store.count_held() == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        f"Basic {SECRETS[Scope.ADMIN]}",
+        f"Bearer {SECRETS[Scope.ADMIN]}x",
+        f"Bearer {SECRETS[Scope.ADMIN][:-1]}",
+        f"Bearer {new_secret()}",
+        f"Bearer {digest(SECRETS[Scope.ADMIN])}",
+    ],
+    ids=["empty", "bare", "basic", "longer", "shorter", "unknown", "hash"],
+)
+async def test_wrong_tokens_are_all_answered_alike(api: Api, header: str) -> None:
+    response = await api.client.get("/api/v1/quarantine", headers={"authorization": header})
+
+    assert response.status_code == 401
+    assert response.json() == {"type": "about:blank", "title": "Unauthorized", "status": 401}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "body", "status"),
+    [
+        ("GET", "/quarantine", None, None, 401),
+        ("GET", "/quarantine", Scope.FEEDBACK, None, 403),
+        ("GET", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),
+        ("GET", "/quarantine/..%2f..%2fetc", Scope.QUARANTINE, None, 404),
+        ("GET", "/quarantine/notanid", Scope.QUARANTINE, None, 404),
+        ("GET", f"/verdicts/{UNKNOWN}", Scope.QUARANTINE, None, 404),
+        ("POST", f"/quarantine/{UNKNOWN}/release", Scope.QUARANTINE, {}, 404),
+        ("DELETE", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),
+        ("POST", "/feedback", Scope.FEEDBACK, {"id": UNKNOWN, "label": "spam"}, 404),
+        ("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "eggs"}, 422),
+        ("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "spam", "extra": 1}, 422),
+        ("POST", "/feedback", Scope.FEEDBACK, ["x"], 422),
+        ("GET", "/quarantine?limit=0", Scope.QUARANTINE, None, 422),
+        ("GET", "/nothing", Scope.ADMIN, None, 404),
+        ("PUT", "/quarantine", Scope.ADMIN, None, 405),
+        ("POST", "/feedback", Scope.FEEDBACK, {"id": "x" * 70_000, "label": "spam"}, 413),
+    ],
+)
+async def test_every_refusal_is_a_problem_that_is_not_kept(
+    api: Api, method: str, path: str, scope: Scope | None, body: Any, status: int
+) -> None:
+    response = await api.call(method, path, scope, body)
+
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert set(response.json()) - {"detail"} == {"type", "title", "status"}
+    assert "eggs" not in response.text
+
+
+async def test_body_that_only_shows_its_size_while_it_streams_is_refused(api: Api) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1_000
+
+    headers = {"authorization": f"Bearer {SECRETS[Scope.FEEDBACK]}", "content-type": "application/json"}
+    response = await api.client.post("/api/v1/feedback", headers=headers, content=chunks())
+
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("db secret-host down"), StoreFull("secret-disk full")])
+@pytest.mark.parametrize(("method", "path", "scope", "body"), CALLS, ids=lambda v: str(v)[:40])
+async def test_store_that_is_down_is_503_and_says_nothing_of_it(
+    api: Api, method: str, path: str, scope: Scope, body: Any, failure: Exception
+) -> None:
+    api.store.failure = failure
+    response = await api.call(method, path, scope, body)
+
+    assert response.status_code == 503
+    assert "retry-after" in response.headers
+    assert "secret" not in response.text
+
+
+# Feedback
+
+
+async def test_label_is_created_once_and_stands(api: Api) -> None:
+    first = await api.call("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "spam"})
+    again = await api.call("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "spam"})
+    other = await api.call("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "ham"})
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 201)
+    assert first.json() == {"id": ID, "label": "spam", "new": True}
+    assert [(f.reporter, f.origin) for f in api.store._feedback] == [("feedback", "api")]
+    assert api.metrics.feedback.labels("spam")._value.get() == 1
+
+
+# Quarantine
+
+
+async def test_list_pages_from_the_newest(api: Api) -> None:
+    for n in range(2, 6):
+        await api.store.hold(an_envelope(id=f"{n:032x}"), b"%d" % n, HOLD)
+
+    seen: list[str] = []
+    before: str | None = None
+    for _ in range(3):
+        page = (await api.call("GET", f"/quarantine?limit=2{f'&before={before}' if before else ''}")).json()
+        seen += [message["id"] for message in page["messages"]]
+        before = page["next"]
+
+    assert seen == [f"{n:032x}" for n in (5, 4, 3, 2, 1)]
+    assert before is None
+
+
+async def test_list_is_searched(api: Api) -> None:
+    found = (await api.call("GET", "/quarantine?query=ALICE&channel=email")).json()["messages"]
+    none = (await api.call("GET", "/quarantine?channel=sms")).json()["messages"]
+
+    assert [message["sender"] for message in found] == ["alice?@example.org"]
+    assert none == []
+
+
+async def test_message_is_shown_with_its_header_and_without_its_body(api: Api) -> None:
+    response = await api.call("GET", f"/quarantine/{ID}")
+
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["headers"].startswith("Subject: <script>")
+    assert "html" not in response.json()["headers"]
+    assert response.json()["reason"] == "spam"
+
+
+async def test_raw_message_is_a_download_nothing_renders(api: Api) -> None:
+    response = await api.call("GET", f"/quarantine/{ID}?raw=1")
+
+    assert response.content == RAW
+    assert response.headers["content-type"] == "message/rfc822"
+    assert response.headers["content-disposition"] == f'attachment; filename="{ID}.eml"'
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+async def test_raw_sms_is_octets(api: Api) -> None:
+    await api.store.hold(an_envelope("+1", "+2", id=f"{2:032x}", channel=Channel.SMS), b"<b>", HOLD)
+    response = await api.call("GET", f"/quarantine/{2:032x}?raw=1")
+
+    assert (response.headers["content-type"], response.content) == ("application/octet-stream", b"<b>")
+
+
+@pytest.mark.parametrize("body", [None, {}, {"label_ham": True}], ids=["none", "empty", "ham"])
+async def test_message_is_released_by_the_token_s_name(api: Api, body: Any) -> None:
+    response = await api.call("POST", f"/quarantine/{ID}/release", body=body)
+
+    assert response.json() == {"id": ID, "delivered": True, "reply": "250 2.0.0 Ok: queued"}
+    assert len(api.relay.sent) == 1
+    assert [f.reporter for f in api.store._feedback] == (["quarantine"] if body and body.get("label_ham") else [])
+
+
+async def test_second_release_is_a_conflict(api: Api) -> None:
+    await api.call("POST", f"/quarantine/{ID}/release")
+
+    assert (await api.call("POST", f"/quarantine/{ID}/release")).status_code == 409
+    assert len(api.relay.sent) == 1
+
+
+async def test_refused_release_says_what_the_next_hop_said(api: Api) -> None:
+    api.relay.reply = Reply(code=550, enhanced="5.1.1", lines=("No such user",))
+    response = await api.call("POST", f"/quarantine/{ID}/release")
+
+    assert response.status_code == 502
+    assert response.json()["detail"] == "the next hop said: 550 5.1.1 No such user"
+    assert (await api.store.held(MessageId(ID))).summary.state is HeldState.HELD
+
+
+async def test_deleted_message_is_gone(api: Api) -> None:
+    response = await api.call("DELETE", f"/quarantine/{ID}")
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await api.call("GET", f"/quarantine/{ID}")).status_code == 404
+    assert (await api.call("DELETE", f"/quarantine/{ID}")).status_code == 409
+
+
+async def test_reading_changes_nothing(api: Api) -> None:
+    """What a link scanner may do: GET every path, also those that only other methods act on."""
+    for path in (f"/quarantine/{ID}", f"/quarantine/{ID}/release", "/feedback", f"/quarantine/{ID}?raw=1"):
+        await api.call("GET", path)
+
+    assert await api.store.count_held() == 1
+    assert api.relay.sent == []
+
+
+async def test_verdicts_are_shown(api: Api) -> None:
+    (verdict,) = (await api.call("GET", f"/verdicts/{ID}")).json()["verdicts"]
+
+    assert (verdict["action"], verdict["outcome"], verdict["probability"]) == ("quarantine", "held", 0.97)
+
+
+async def test_other_routes_are_served_beside_it_untouched(api: Api) -> None:
+    response = await api.client.get("/webhooks/x")
+
+    assert (response.text, "cache-control" in response.headers) == ("beside", False)
+
+
+async def test_api_describes_itself(api: Api) -> None:
+    paths = (await api.client.get("/api/v1/openapi.json")).json()["paths"]
+
+    assert {"/feedback", "/quarantine", "/quarantine/{id}", "/quarantine/{id}/release", "/verdicts/{id}"} == set(paths)

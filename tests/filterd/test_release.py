@@ -1,0 +1,145 @@
+"""A released message goes out as it was stored, once, and comes back to the quarantine when it is not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.headers import Stamp, find_release
+from filterd.core.verdict import Action, Decision, Label, Reason, Reply
+from filterd.errors import NotFound, RelayAmbiguous, RelayUnavailable, StoreUnavailable, UsageError
+from filterd.log import AddressMask, Events, get_logger
+from filterd.metrics import Metrics
+from filterd.ports import HeldState, SmsPart
+from filterd.release import Releaser
+from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
+
+RAW = b" folded first line\r\nSubject: x\r\n\r\nbody \x00\xff\r\n.dot\r\n"
+HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
+ID = MessageId("0" * 31 + "1")
+STAMP = Stamp(hostname="mx.example.org", release_key=b"key")
+
+
+@dataclass
+class Desk:
+    """A releaser and what it works on."""
+
+    relay: RecordingRelay = field(default_factory=RecordingRelay)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+
+    @property
+    def releaser(self) -> Releaser:
+        return Releaser(
+            quarantine=self.store,
+            ledger=self.store,
+            inbox=self.store,
+            relay=self.relay,
+            stamp=lambda: STAMP,
+            clock=FixedClock(),
+            metrics=self.metrics,
+            events=Events(get_logger(), AddressMask(b"key")),
+        )
+
+    async def state(self) -> HeldState:
+        return (await self.store.held(ID)).summary.state
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.store.hold(an_envelope("alice@example.org", "bob@example.net", "eve@example.net"), RAW, HOLD)
+    return desk
+
+
+async def test_released_message_is_the_stored_octets_behind_one_line(desk: Desk) -> None:
+    released = await desk.releaser.release(ID, "ann", label_ham=False)
+
+    ((envelope, sent),) = desk.relay.sent
+    assert released.delivered
+    assert sent.endswith(RAW)
+    assert sent.removesuffix(RAW).count(b"\r\n") == 1
+    assert find_release(sent, STAMP) == ID
+    assert envelope == (await desk.store.held(ID)).envelope
+    assert await desk.state() is HeldState.RELEASED
+    assert desk.metrics.releases._value.get() == 1
+
+
+async def test_released_message_is_not_released_again(desk: Desk) -> None:
+    await desk.releaser.release(ID, "ann", label_ham=False)
+
+    with pytest.raises(UsageError):
+        await desk.releaser.release(ID, "bob", label_ham=False)
+    assert len(desk.relay.sent) == 1
+
+
+@pytest.mark.parametrize("code", [451, 550])
+async def test_refused_message_is_held_again_and_the_reply_is_told(desk: Desk, code: int) -> None:
+    desk.relay.reply = Reply(code=code, lines=("No such user",))
+    released = await desk.releaser.release(ID, "ann", label_ham=True)
+
+    assert not released.delivered
+    assert released.reply.lines == ("No such user",)
+    assert await desk.state() is HeldState.HELD
+    assert desk.metrics.releases._value.get() == 0
+    assert desk.metrics.feedback.labels("ham")._value.get() == 0
+
+
+@pytest.mark.parametrize("error", [RelayUnavailable("down"), RelayAmbiguous("silent")], ids=["down", "silent"])
+async def test_message_the_next_hop_did_not_answer_for_is_held_again(desk: Desk, error: Exception) -> None:
+    desk.relay.reply = error
+    with pytest.raises(type(error)):
+        await desk.releaser.release(ID, "ann", label_ham=False)
+
+    assert await desk.state() is HeldState.HELD
+
+
+async def test_ham_label_is_added_when_asked_for(desk: Desk) -> None:
+    await desk.releaser.release(ID, "ann", label_ham=True)
+
+    assert [(f.label, f.reporter, f.origin) for f in desk.store._feedback] == [(Label.HAM, "ann", "release")]
+
+
+async def test_delivered_message_counts_as_released_though_the_store_fails_then(desk: Desk) -> None:
+    class Failing(RecordingRelay):
+        async def send(self, envelope: Envelope, raw: bytes) -> Reply:
+            reply = await super().send(envelope, raw)
+            desk.store.failure = StoreUnavailable("gone")
+            return reply
+
+    desk.relay = Failing()
+
+    assert (await desk.releaser.release(ID, "ann", label_ham=False)).delivered
+
+
+async def test_unknown_message_is_not_found(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        await desk.releaser.release(MessageId("f" * 32), "ann", label_ham=False)
+
+
+async def test_released_sms_is_queued_for_the_customer() -> None:
+    desk = Desk()
+    part = SmsPart(
+        provider="twilio",
+        provider_id="a",
+        sender="+15550001",
+        recipient="+15550002",
+        text="hi",
+        received_at=datetime(2026, 1, 1, tzinfo=UTC),
+        payload=b"Body=hi",
+        content_type="application/x-www-form-urlencoded",
+    )
+    await desk.store.receive(part, ID)
+    await desk.store.hold(an_envelope("+15550001", "+15550002", channel=Channel.SMS), b"hi", HOLD)
+    await desk.store.decided(ID, forward=False)
+
+    released = await desk.releaser.release(ID, "ann", label_ham=False)
+
+    assert released.delivered
+    assert desk.relay.sent == []
+    ((message, is_forward),) = await desk.store.claim_work(limit=10, lease_seconds=60)
+    assert (message.id, is_forward) == (ID, True)
