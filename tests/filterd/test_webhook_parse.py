@@ -67,15 +67,15 @@ def parsed(name: str, body: bytes, query: str = "", method: str = "POST") -> tup
         (
             "vonage_sms.txt",
             "0A0000000123ABCD1",
-            "15005550001",
-            "15005550006",
+            "+15005550001",
+            "+15005550006",
             "Your parcel is at the desk = come & get it",
         ),
         (
             "vonage_messages.json",
             "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab",
-            "15005550001",
-            "15005550006",
+            "+15005550001",
+            "+15005550006",
             "Dinner on Sunday? Mum asks",
         ),
         (
@@ -88,8 +88,8 @@ def parsed(name: str, body: bytes, query: str = "", method: str = "POST") -> tup
         (
             "plivo_sms.txt",
             "13f0b2b4-7d1a-11ee-8c99-0242ac120002",
-            "15005550001",
-            "15005550006",
+            "+15005550001",
+            "+15005550006",
             "See you at the match + bring a scarf",
         ),
         ("generic_whole.json", "m-1", "+15005550001", "+15005550006", "Lunch at noon?"),
@@ -106,6 +106,20 @@ def test_parse_when_the_payload_is_as_documented_then_its_fields_are_read(
     assert (part.part, part.parts, part.reference) == (1, 1, "")
     assert (part.payload, part.received_at) == (body, NOW)
     assert not {"cookie", "x-filterd-verdict"} & {header for header, _ in part.headers}
+
+
+@pytest.mark.parametrize(
+    ("given_number", "number"),
+    [("15005550001", "+15005550001"), ("80086", "80086"), ("ACME", "ACME"), ("+15005550001", "+15005550001")],
+)
+def test_parse_when_a_provider_leaves_the_plus_out_then_lists_still_match(given_number: str, number: str) -> None:
+    """Allow and deny lists hold numbers in E.164 form; short codes and names are no such numbers."""
+    vonage = {"msisdn": given_number, "to": "15005550006", "messageId": "3", "text": "x"}
+    plivo = {"From": given_number, "To": "15005550006", "MessageUUID": "3", "Text": "x"}
+
+    for name, fields in (("vonage_x.txt", vonage), ("plivo_x.txt", plivo)):
+        (part,) = parsed(name, urlencode(fields).encode())
+        assert (part.sender, part.recipient) == (number, "+15005550006")
 
 
 @pytest.mark.parametrize("name", ["telnyx_finalized.json", "plivo_report.txt"])

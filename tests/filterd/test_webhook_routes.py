@@ -44,6 +44,10 @@ class RecordingWebhooks(Webhooks):
     def __init__(self) -> None:
         self._adapters = adapters_of(SETTINGS)
         self.calls: list[WebhookRequest] = []
+        self.unread: list[str] = []
+
+    def note_unread(self, adapter: Adapter, why: str) -> None:
+        self.unread.append(why)
 
     async def receive(self, adapter: Adapter, request: WebhookRequest, deadline: float) -> WebhookReply:
         self.calls.append(request)
@@ -135,12 +139,15 @@ async def test_get_when_the_provider_only_posts_then_405(client: httpx2.AsyncCli
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"])
-async def test_d5_post_when_the_body_is_compressed_then_415(client: httpx2.AsyncClient, encoding: str) -> None:
+async def test_d5_post_when_the_body_is_compressed_then_415(
+    client: httpx2.AsyncClient, webhooks: RecordingWebhooks, encoding: str
+) -> None:
     url, headers, body = a_call("generic")
 
     answer = await client.post(url, headers={**headers, "content-encoding": encoding}, content=body)
 
     assert answer.status_code == 415
+    assert webhooks.unread == ["HTTP 415"]
 
 
 async def test_d5_post_when_the_body_is_at_the_limit_then_it_is_read_and_one_byte_more_is_413(

@@ -17,7 +17,15 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from filterd.edges.webhooks.adapter import WebhookReply
-from filterd.edges.webhooks.request import WebhookRequest, form_fields, is_same, name_of, text_of, unique_fields
+from filterd.edges.webhooks.request import (
+    WebhookRequest,
+    form_fields,
+    is_same,
+    name_of,
+    number_of,
+    text_of,
+    unique_fields,
+)
 from filterd.errors import PayloadInvalid, SignatureInvalid
 from filterd.ports import ForwardRequest, SmsPart
 
@@ -64,8 +72,8 @@ class Plivo:
         part = SmsPart(
             provider=self.name,
             provider_id=name_of(fields.get("MessageUUID"), "MessageUUID"),
-            sender=name_of(fields.get("From"), "From"),
-            recipient=name_of(fields.get("To"), "To"),
+            sender=number_of(fields.get("From"), "From"),
+            recipient=number_of(fields.get("To"), "To"),
             text=text_of(fields.get("Text", "")),
             received_at=now,
             payload=request.body,

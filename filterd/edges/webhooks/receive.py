@@ -69,6 +69,8 @@ class Webhooks:
             return self._refuse(adapter, TemporaryError())
         # From here on the message is durable and ours: nothing may be answered but 2xx.
         is_ham = False
+        if not arrived:
+            self._metrics.webhooks.labels(adapter.name, "accepted").inc()
         for arrival, message, part in arrived:
             self._metrics.webhooks.labels(adapter.name, _RESULTS[arrival]).inc()
             if message is not None:
@@ -113,6 +115,11 @@ class Webhooks:
                 return await self._judge.would_pass(SmsMessage(id=mint_id(self._clock), parts=(part,)))
         except TimeoutError:
             return False
+
+    def note_unread(self, adapter: Adapter, why: str) -> None:
+        """Count and log a call that was refused before its body was read."""
+        self._metrics.webhooks.labels(adapter.name, "bad_payload").inc()
+        self._events.webhook_refused(adapter.name, why)
 
     def _refuse(self, adapter: Adapter, error: FilterdError) -> WebhookReply:
         self._metrics.webhooks.labels(adapter.name, _result(error)).inc()

@@ -111,6 +111,16 @@ def name_of(value: object, field: str) -> str:
     return text_of(value)
 
 
+def number_of(value: object, field: str) -> str:
+    """A number of a provider that leaves the plus out, in E.164 form as allow and deny lists have it.
+
+    Short codes (up to six digits) and names stay as they are. Raises PayloadInvalid naming the field.
+    """
+    number = name_of(value, field)
+    is_international = number.isascii() and number.isdigit() and 7 <= len(number) <= 15
+    return f"+{number}" if is_international else number
+
+
 def part_of(number: object, total: object) -> tuple[int, int]:
     """(part, parts) of a long message, 1-based. Raises PayloadInvalid unless 1 <= part <= parts <= 255.
 

@@ -45,15 +45,10 @@ async def _answer(request: Request, settings: SmsSettings, webhooks: Webhooks) -
         return _NOT_FOUND
     if request.method not in adapter.methods:
         return _NOT_ALLOWED
-    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        return _COMPRESSED
-    try:
-        async with asyncio.timeout_at(deadline):
-            body = await _body(request, settings.max_body_bytes)
-    except (TimeoutError, ClientDisconnect):
-        return _TOO_SLOW
-    if body is None:
-        return _TOO_LARGE
+    body = await _read(request, settings.max_body_bytes, deadline)
+    if isinstance(body, WebhookReply):
+        webhooks.note_unread(adapter, f"HTTP {body.status}")
+        return body
     query = request.scope["query_string"].decode("latin-1")
     url = f"{settings.public_base_url.rstrip('/')}/webhooks/{adapter.name}"
     call = WebhookRequest(
@@ -66,16 +61,22 @@ async def _answer(request: Request, settings: SmsSettings, webhooks: Webhooks) -
     return await webhooks.receive(adapter, call, deadline)
 
 
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The whole body, or None as soon as it is known to be larger than ``limit`` bytes."""
+async def _read(request: Request, limit: int, deadline: float) -> bytes | WebhookReply:
+    """The whole body, or the refusal as soon as it is known to be needed."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        return _COMPRESSED
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
-        return None
+        return _TOO_LARGE
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    return _TOO_LARGE
+    except (TimeoutError, ClientDisconnect):
+        return _TOO_SLOW
     return bytes(body)
 
 

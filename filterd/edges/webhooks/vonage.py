@@ -28,6 +28,7 @@ from filterd.edges.webhooks.request import (
     is_same,
     json_object,
     name_of,
+    number_of,
     part_of,
     text_of,
     unique_fields,
@@ -89,8 +90,8 @@ class Vonage:
         message = SmsPart(
             provider=self.name,
             provider_id=name_of(fields.get("message_uuid" if is_messages_api else "messageId"), "message id"),
-            sender=name_of(fields.get("from" if is_messages_api else "msisdn"), "sender"),
-            recipient=name_of(fields.get("to"), "to"),
+            sender=number_of(fields.get("from" if is_messages_api else "msisdn"), "sender"),
+            recipient=number_of(fields.get("to"), "to"),
             text=text_of(fields.get("text", "")),
             received_at=now,
             payload=request.body,
