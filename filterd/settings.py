@@ -321,6 +321,10 @@ class PlivoSettings(Section):
     """Plivo, at /webhooks/plivo."""
 
     auth_token: Secret = Field(Secret(), description="Auth token of the account; empty turns the provider off.")
+    require_v3: bool = Field(
+        False,
+        description="Refuse calls that are signed V2 only: V2 does not cover the form, so whoever has seen one call can forge others.",
+    )
     deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
 
 

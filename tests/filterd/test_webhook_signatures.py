@@ -463,6 +463,16 @@ def test_d1_plivo_verify_when_v3_is_wrong_then_a_right_v2_does_not_help() -> Non
         the_adapter("plivo").verify(with_header(call, "x-plivo-signature-v3", "AAAA"), NOW)
 
 
+def test_d1_plivo_verify_when_v3_is_required_then_v2_alone_is_refused() -> None:
+    """V2 does not sign the form: any text could stand in it."""
+    forged = replace(signed_plivo_v2(), body=b"From=1&To=2&Text=forged&MessageUUID=3")
+    the_adapter("plivo").verify(forged, NOW)
+
+    with pytest.raises(SignatureInvalid):
+        the_adapter("plivo", require_v3="true").verify(forged, NOW)
+    the_adapter("plivo", require_v3="true").verify(signed("plivo"), NOW)
+
+
 def test_d1_vonage_verify_when_there_is_no_signature_at_all_then_it_is_told_apart_from_a_wrong_one() -> None:
     """Vonage is known to send a call unsigned and to try again."""
     body = (DATA / "vonage_sms.txt").read_bytes()

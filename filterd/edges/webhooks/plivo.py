@@ -1,8 +1,8 @@
 """Plivo: form webhooks signed with HMAC-SHA256 over the public URL and a nonce, V2 and V3.
 
 Source: Plivo, "Validating callbacks" and the SDK's ``validate_signature`` and ``validate_v3_signature``. V3 also
-signs the form. **V2 signs neither body nor query**: who has seen one signed call can forge others, so a call that
-carries a V3 header is checked as V3 only, and V2 is as safe as the TLS in front of it. Neither has a timestamp.
+signs the form. **V2 signs neither body nor query**: who has seen one signed call can forge others. So a call that
+carries a V3 header is checked as V3 only, and a setting refuses V2 altogether. Neither has a timestamp.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Plivo:
     """The adapter of one account."""
 
     auth_token: str
+    is_v3_required: bool = False
     deliver_url: str = ""
     is_redirecting: bool = False
     name: str = "plivo"
@@ -50,7 +51,7 @@ class Plivo:
         if request.media_type != _FORM:
             raise SignatureInvalid("not a form")
         names = {name for name, _ in request.headers}
-        if names.intersection(_V3):
+        if self.is_v3_required or names.intersection(_V3):
             nonce = request.header("x-plivo-signature-v3-nonce")
             try:
                 expected = signature_v3(self.auth_token, request.url, form_fields(request.body), nonce)

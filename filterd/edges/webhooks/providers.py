@@ -44,7 +44,11 @@ def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
             deliver_url=settings.telnyx.deliver_url,
         )
     if settings.plivo.auth_token:
-        adapters["plivo"] = Plivo(auth_token=settings.plivo.auth_token.reveal(), deliver_url=settings.plivo.deliver_url)
+        adapters["plivo"] = Plivo(
+            auth_token=settings.plivo.auth_token.reveal(),
+            is_v3_required=settings.plivo.require_v3,
+            deliver_url=settings.plivo.deliver_url,
+        )
     if settings.generic.secret:
         adapters["generic"] = Generic(
             key=key_of(settings.generic.secret.reveal()),
