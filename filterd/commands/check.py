@@ -78,6 +78,8 @@ def run(
 async def _check(
     config: Config, channel: Channel, items: Iterator[_Item], *, jobs: int, bundle: Path | None, is_json: bool
 ) -> None:
+    import sys
+
     from filterd.errors import BundleError
     from filterd.policies import policies_of
 
@@ -85,10 +87,13 @@ async def _check(
     async with _pool(config, channel, jobs=jobs, bundle=bundle) as pool:
         if channel not in pool.models:
             raise BundleError(pool.trouble)
+        # Not typer.echo, which flushes every line: a tenth of the time of a run over SMS.
         if not is_json:
-            typer.echo(f"{'p(spam)':>8}  {'action':10}  {'reason':11}  path")
+            sys.stdout.write(f"{'p(spam)':>8}  {'action':10}  {'reason':11}  path\n")
         async for item, decision in _judged(items, channel, policy, pool, jobs * _AHEAD):
-            typer.echo(_as_json(item, channel, decision) if is_json else _as_row(item, decision))
+            line = _as_json(item, channel, decision) if is_json else _as_row(item, decision)
+            sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _pool(config: Config, channel: Channel, *, jobs: int, bundle: Path | None) -> ScannerPool:

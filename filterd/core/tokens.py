@@ -54,9 +54,11 @@ DEFAULT_HASHING: Mapping[Channel, Hashing] = MappingProxyType(
 _TAIL_SHARE = 4
 """One word in four is read from the end of a body that is too long."""
 _CAPACITY = 60_000
+_GRAM_CHARS = (3, 4, 5)
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
+_MASK = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +185,10 @@ class Encoder:
         self._rows[row] = 0
         self._rows[row, : len(ids)] = ids
         data = word.encode("utf-8", "replace")
-        self._words[row] = zlib.crc32(data, self._hashing.seed)
+        value = zlib.crc32(data, self._hashing.seed)
+        self._words[row] = value
         self._hashes[row] = zlib.crc32(data)
-        self._wide_ids[row] = _buckets(self._words[row : row + 1], self._hashing.wide_buckets)[0]
+        self._wide_ids[row] = _bucket(value, self._hashing.wide_buckets)
         self._known[word] = row
         return row
 
@@ -193,17 +196,26 @@ class Encoder:
 def token_ids(word: str, hashing: Hashing) -> list[int]:
     """Id of the word, then those of its n-grams: at most ``grams``, each in [1, token_buckets)."""
     buckets = hashing.token_buckets - 1
-    data = word.encode("utf-8", "replace")
-    ids = [zlib.crc32(data, hashing.seed) % buckets + 1]
+    ids = [zlib.crc32(word.encode("utf-8", "replace"), hashing.seed) % buckets + 1]
     if word[0] == "<" and ":" not in word:
         return ids
-    marked = f"^{word.strip('<>')}$"
-    ends = [marked[:4], marked[-4:]]
-    inner = sorted({marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)} - {*ends, marked})
-    # The n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
-    chosen = sorted(zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in inner)
-    first = [zlib.crc32(f"g:{gram}".encode("utf-8", "replace"), hashing.seed) for gram in dict.fromkeys(ends)]
-    return ids + [value % buckets + 1 for value in (first + chosen)[: hashing.grams - 1]]
+    grams = _grams(f"^{word.strip('<>')}$")
+    salt = zlib.crc32(b"g:", hashing.seed)
+    ends = [zlib.crc32(gram, salt) for gram in dict.fromkeys(grams[:2])]
+    # The inner n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
+    inner = sorted([zlib.crc32(gram, salt) for gram in set(grams[2:]).difference(grams[:2])])
+    return ids + [value % buckets + 1 for value in (ends + inner)[: hashing.grams - 1]]
+
+
+def _grams(marked: str) -> list[bytes]:
+    """The first and the last four characters, then every part of 3 to 5 characters but the whole; UTF-8."""
+    if marked.isascii():
+        data = marked.encode()
+        parts = [data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)]
+        return [data[:4], data[-4:], *(part for part in parts if part != data)]
+    texts = [marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)]
+    ends = (marked[:4], marked[-4:])
+    return [text.encode("utf-8", "replace") for text in (*ends, *(text for text in texts if text != marked))]
 
 
 def _read(features: Features, most: int) -> tuple[str, ...]:
@@ -217,6 +229,13 @@ def _read(features: Features, most: int) -> tuple[str, ...]:
     end = room // _TAIL_SHARE
     body = features.body
     return (*features.head, *body[: room - end], *(body[-end:] if end else ()), *features.tail)
+
+
+def _bucket(value: int, buckets: int) -> int:
+    """The same as ``_buckets`` for one value, without an array around it."""
+    mixed = (value * int(_MIX)) & _MASK
+    mixed ^= mixed >> int(_SHIFT)
+    return mixed % (buckets - 1) + 1
 
 
 def _buckets(values: npt.NDArray[np.uint64], buckets: int) -> Ints:
