@@ -21,6 +21,8 @@ class SplitConfig:
     """Corpus -> most examples of each of its groups."""
     held_groups: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """Corpus -> group -> split, for corpora that are divided by group; groups not named are for training."""
+    whole_groups: tuple[str, ...] = ("own-modern",)
+    """Corpora without dates of which a group is never divided."""
     train_ratio: float = 0.65
     """Share of a corpus, oldest first, that is trained on."""
     until_test_ratio: float = 0.80
@@ -43,7 +45,7 @@ class ModelConfig:
     dense: int = 48
     word_dropout: float = 0.1
     """Share of tokens hidden from the deep path while training."""
-    side_dropout: float = 0.3
+    side_dropout: float = 0.5
     """Share of messages from which a group of side features is hidden while training, group by group."""
     wide_dropout: float = 0.2
     """Share of wide features hidden while training."""
@@ -59,11 +61,11 @@ class TrainConfig:
     split: SplitConfig
     model: ModelConfig
     seed: int = 7
-    epochs: int = 8
+    epochs: int = 6
     patience: int = 3
     """Epochs without a better guarded figure after which training ends."""
     batch: int = 64
-    epoch_examples: int = 24_000
+    epoch_examples: int = 20_000
     """Examples drawn per epoch, balanced over labels and corpora."""
     learning_rate: float = 2e-3
     ham_weight: float = 2.0

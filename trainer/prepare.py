@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -216,6 +216,8 @@ def _wish(
         if example.date > test:
             return Split.TEST
         return Split.VALIDATION if example.date > validation else Split.TRAIN
+    if example.corpus in config.whole_groups:
+        root = replace(example, id=example.group)
     share = int.from_bytes(_rank(root, "split")[:4], "big") / 2**32
     if share < config.train_ratio:
         return Split.TRAIN

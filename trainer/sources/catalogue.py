@@ -18,6 +18,7 @@ from trainer.sources import (
     email_spamassassin,
     email_templates,
     email_usrp_users,
+    own_messages,
     sms_mishra_soni,
     sms_super,
     sms_templates,
@@ -31,7 +32,7 @@ class Source:
     """Where examples come from."""
 
     file: str
-    """Name of the archive in the data folder."""
+    """Name of the archive in the data folder; empty for messages that come with the code."""
     channel: Channel
     read: Callable[[Path], Iterator[Example]]
     terms: str
@@ -99,6 +100,12 @@ SOURCES: tuple[Source, ...] = (
         "(openstreetmap-website, diaspora, this-week-in-rust, wire-emails, alfio, listmonk)",
     ),
     Source(
+        file="",
+        channel=_E,
+        read=own_messages.read_email,
+        terms="modern messages of our own in `trainer/own/email.tsv`; Apache-2.0",
+    ),
+    Source(
         file="sms-uci.tar.xz",
         channel=_S,
         read=sms_uci.read,
@@ -127,6 +134,12 @@ SOURCES: tuple[Source, ...] = (
         channel=_S,
         read=sms_templates.read,
         terms="wording of one-time codes and bank alerts of free software; MIT, Apache-2.0 and copyleft",
+    ),
+    Source(
+        file="",
+        channel=_S,
+        read=own_messages.read_sms,
+        terms="modern messages of our own in `trainer/own/sms.tsv`; Apache-2.0",
     ),
 )
 
