@@ -163,3 +163,21 @@ def test_capped_when_caps_are_set_then_they_hold_per_label_and_group_whatever_th
     assert sum(e.label is Label.HAM for e in chosen) == 7
     assert max(np.unique([e.group for e in chosen], return_counts=True)[1]) <= 5
     assert capped(made[::-1], config) == chosen
+
+
+def test_assemble_when_a_corpus_is_divided_by_group_then_a_group_is_on_one_side():
+    rng = random.Random(4)
+    made = examples_of(200)
+    made += [
+        example(f"o{i}", sentence(rng, spam=False, words=18), corpus="own-modern", group=f"{i % 40}")
+        for i in range(160)
+    ]
+
+    corpus = assemble(made, [e.raw.decode() for e in made], SplitConfig())
+    sides = defaultdict(set)
+    for each, side in zip(made, corpus.splits, strict=True):
+        sides[each.corpus, each.group].add(side)
+    own = [found for (name, _), found in sides.items() if name == "own-modern"]
+
+    assert all(len(found) == 1 for found in own)
+    assert set.union(*own) == set(Split)

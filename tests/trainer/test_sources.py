@@ -22,6 +22,7 @@ from trainer.sources import (
     email_spamassassin,
     email_templates,
     email_usrp_users,
+    own_messages,
     sms_mishra_soni,
     sms_super,
     sms_templates,
@@ -168,3 +169,14 @@ def test_message_date_when_sender_and_collector_disagree_then_the_collector_is_b
 @pytest.mark.parametrize("value", ["nonsense", "Mon, 3 Jun 2030 10:00:00 +0200", ""])
 def test_message_date_when_it_cannot_be_true_then_there_is_none(value):
     assert message_date(f"Date: {value}\r\n\r\nDate: Tue, 4 Jun 2002 10:00:00 +0200".encode(), (2001, 2003)) is None
+
+
+@pytest.mark.parametrize("read", [own_messages.read_email, own_messages.read_sms], ids=["email", "sms"])
+def test_own_messages_when_read_then_every_slot_is_filled_and_both_labels_are_there(read):
+    made = list(read(Path()))
+
+    assert {e.label for e in made} == {HAM, SPAM}
+    assert not [e.id for e in made if b"{" in e.raw]
+    assert {e.corpus for e in made} == {own_messages.CORPUS}
+    assert len({e.id for e in made}) == len(made)
+    assert [e.raw for e in read(Path())] == [e.raw for e in made]
