@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.offers = Offers()
         self.is_reused = False
         self.is_encrypted = False
+        self.is_parting = False
 
     # --- called by the event loop
 
@@ -181,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     def quit(self) -> None:
         """Part politely."""
+        self.is_parting = True
         with contextlib.suppress(RelayUnavailable):
             self.expect()
             self.write(b"QUIT\r\n")

@@ -55,6 +55,9 @@ class Pool:
             timer.cancel()
             connection.quit()
         self._idle.clear()
+        for connection in list(self._open):
+            if not connection.is_parting:
+                connection.fail(RelayUnavailable("shutting down"))
         await asyncio.sleep(0)
 
     def _expire(self, connection: Connection) -> None:

@@ -47,8 +47,11 @@ class Transaction:
             return (await self._begin([recipient]))[0]
         if not self._mail_reply.is_positive:
             return self._mail_reply
-        if self._connection is None:
-            raise RelayUnavailable("next hop closed the connection")
+        if self._connection is None or not self._connection.is_usable:
+            if self._accepted:
+                raise RelayUnavailable("next hop closed the connection")
+            self._mail_reply = None
+            return (await self._begin([recipient]))[0]
         offers = self._connection.offers
         if not _can_carry(self._envelope, [recipient], offers):
             return UTF8_NOT_POSSIBLE
