@@ -36,7 +36,7 @@ _LONG_TAG = re.compile(r"<[A-Za-z][^>]{20000}[^>]*")
 _ANY_TAG = re.compile(r"<[^<>]*>?")
 _UNREAD = re.compile(r"<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_SPLIT_WORD = re.compile(r"[A-Za-z]<!--[^>]{0,200}-->[A-Za-z]|[A-Za-z]<[a-z]{6,20}>[A-Za-z]")
+_SPLIT_WORD = re.compile(r"<(?<=[A-Za-z]<)(?:!--[^>]{0,200}--|[a-z]{6,20})>(?=[A-Za-z])")
 _BLOCK = re.compile(
     r"<(?=/?(?:p|div|br|hr|t[drh]|table|tbody|center|li|ul|ol|d[ltd]|h[1-6]|blockquote|pre|section|article|header"
     r"|footer|form|option|title|body)\b)",

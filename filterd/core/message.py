@@ -19,7 +19,9 @@ from filterd.core.rfc822 import (
     body_bytes,
     children,
     clean,
+    content_headers,
     header_text,
+    kind_of,
     parse_tree,
     skip_mbox_line,
 )
@@ -193,8 +195,9 @@ class _Reader:
                 pending += reversed(parts)
 
     def _leaf(self, part: Part) -> None:
-        kind = part.get_content_type()
-        name = self._name(part)
+        headers = content_headers(part)
+        kind = kind_of(part, headers)
+        name = self._name(part, headers)
         main, _, sub = kind.partition("/")
         if main == "multipart":
             self._signals.add("multipart_without_parts")
@@ -205,13 +208,15 @@ class _Reader:
             self._attachments.append(Attachment(name=name, kind=kind))
         if main != "text" and not is_page:
             return
-        text = self._text(part)
+        text = self._text(part, headers)
         if is_page or _looks_like_html(text):
             self._html.append(read_html(text, self._limits.max_html_bytes))
         elif sub not in ("calendar", "css", "rfc822-headers", "x-vcard", "vcard"):
             self._plain.append(text)
 
-    def _name(self, part: Part) -> str:
+    def _name(self, part: Part, headers: Mapping[str, str]) -> str:
+        if "content-disposition" not in headers and "name" not in headers.get("content-type", "").lower():
+            return ""
         try:
             name = part.get_filename("") or ""
         except (ValueError, LookupError, TypeError, UnicodeError):
@@ -219,14 +224,14 @@ class _Reader:
             return ""
         return header_text(str(name))[:200].lower()
 
-    def _text(self, part: Part) -> str:
-        data = body_bytes(part)
+    def _text(self, part: Part, headers: Mapping[str, str]) -> str:
+        data = body_bytes(part, headers)
         self._decoded += len(data)
         if self._decoded > self._limits.max_decoded_bytes:
             raise Unscannable(f"more than {self._limits.max_decoded_bytes} decoded bytes")
         if len(data) > _BIG_TEXT_BYTES:
             data = data[: _BIG_TEXT_BYTES * 3 // 4] + b"\n" + data[-_BIG_TEXT_BYTES // 4 :]
-        label = self._label(part)
+        label = self._label(part) if "charset" in headers.get("content-type", "").lower() else ""
         text, is_true = decode(data, label)
         if not is_true:
             self._signals.add("charset_mismatch" if codec_of(label) else "charset_refused")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Mapping
 from email.feedparser import BytesFeedParser
 from email.message import Message as Part
 from email.policy import compat32
@@ -21,7 +22,7 @@ _MAX_HEADER_CHARS = 20_000
 """Decoded so far, per header."""
 _MAX_AUTHOR_CHARS = 4_000
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n|\r\r")
+_BLANK_LINES = (b"\n\r\n", b"\n\n", b"\r\r")
 _BOUNDARY_LINE = re.compile(rb"(?:\A|\n)--([^\r\n]{1,2048})")
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]{0,4000})\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bBqQ]\?)")
@@ -68,8 +69,8 @@ def skip_mbox_line(raw: bytes) -> bytes:
 
 def parse_tree(raw: bytes, max_header_bytes: int, max_parts: int, max_depth: int) -> tuple[Part, int, int, bool]:
     """The tree, its parts, its depth, and whether a Content-* header was cut. Raises Unscannable."""
-    end = _BLANK_LINE.search(raw)
-    if (end.start() if end else len(raw)) > max_header_bytes:
+    ends = (raw.find(mark, 0, max_header_bytes + 4) for mark in _BLANK_LINES)
+    if len(raw) > max_header_bytes and all(end < 0 for end in ends):
         raise Unscannable(f"more than {max_header_bytes} header bytes")
     if raw.count(b"\n--") > max_parts * 2 and _declared_boundary_lines(raw) > max_parts * 2:
         raise Unscannable(f"more than {max_parts} parts")
@@ -95,6 +96,24 @@ def _boundary_texts(raw: bytes) -> list[bytes]:
 def clean(value: str) -> str:
     """A header value without the lone surrogates that stand for octets above 127 in the parser's output."""
     return value if value.isascii() else decode(_octets(value), "")[0]
+
+
+def content_headers(part: Part) -> dict[str, str]:
+    """The Content-* headers of a part, the first of each: lower-case name -> value; ``get`` would read all, each time."""
+    found: dict[str, str] = {}
+    for name, value in part.raw_items():
+        if name[:8].lower() == "content-":
+            found.setdefault(name.lower(), str(value))
+    return found
+
+
+def kind_of(part: Part, headers: Mapping[str, str]) -> str:
+    """The declared type, lower case; text/plain where it is nonsense (RFC 2045 section 5.2)."""
+    value = headers.get("content-type")
+    if value is None:
+        return part.get_default_type()
+    kind = value.partition(";")[0].strip().lower()
+    return kind if kind.count("/") == 1 else "text/plain"
 
 
 def children(part: Part) -> list[Part] | None:
@@ -137,14 +156,14 @@ def decode_base64(data: bytes) -> bytes:
     return b"".join(out)
 
 
-def body_bytes(part: Part) -> bytes:
+def body_bytes(part: Part, headers: Mapping[str, str]) -> bytes:
     """The decoded octets of a leaf. Unknown transfer encodings are taken as they are."""
     # Not get_payload(): it decodes octets above 127 by the declared charset, whatever that names, with losses.
     payload = part._payload  # type: ignore[attr-defined]  # noqa: SLF001  # not in the stub
     if not isinstance(payload, str):
         return b""
     data = _octets(payload)
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    encoding = headers.get("content-transfer-encoding", "").strip().lower()
     if encoding.startswith("base64"):
         return decode_base64(data)
     if encoding.startswith("quoted-printable"):
