@@ -99,7 +99,7 @@ def clean(value: str) -> str:
 
 
 def content_headers(part: Part) -> dict[str, str]:
-    """The Content-* headers of a part, the first of each: lower-case name -> value; ``get`` would read all, each time."""
+    """The first of each Content-* header, lower-case name -> value; ``part.get`` would read all headers, each time."""
     found: dict[str, str] = {}
     for name, value in part.raw_items():
         if name[:8].lower() == "content-":
