@@ -38,11 +38,12 @@ class Ports:
         return cls(smtp=smtp, http=http, admin=admin)
 
 
-def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, extra: str = "") -> None:
+def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, extra: str = "", workers: int = 0) -> None:
     """A configuration file with only what differs from the defaults; ``extra`` is TOML put at the end."""
     path.write_text(
         f"""\
 [server]
+workers = {workers}
 state_dir = {json.dumps(str(state))}
 http_listen = "127.0.0.1:{ports.http}"
 admin_listen = "127.0.0.1:{ports.admin}"

@@ -137,7 +137,7 @@ def play(scenario: Scenario, root: Path) -> None:
     delivered = root / "delivered"
     delivered.mkdir()
     with next_hop(delivered, scenario.next_hop) as port:
-        write_config(config, ports, state=root / "state", next_hop=port)
+        write_config(config, ports, state=root / "state", next_hop=port, workers=1)
         _override(config, scenario)
         with daemon(config, ports, root / "filterd.log"):
             for session in _sessions(scenario.folder / "dialogue.smtp"):

@@ -139,8 +139,9 @@ def test_database_when_unreachable_ham_flows_and_spam_is_deferred(tmp_path: Path
             ports,
             state=tmp_path / "state",
             next_hop=hop,
+            workers=1,
             extra='[policy]\nallow = ["ham.example"]\ndeny = ["spam.example"]\n'
-            f'[store]\nurl = "sqlite+aiosqlite:///{tmp_path}/none/filterd.db"\ntimeout_seconds = 1.0\n',
+            '[store]\nurl = "postgresql://nobody@127.0.0.1:1/none"\ntimeout_seconds = 1.0\n',
         )
         with daemon(path, ports, tmp_path / "filterd.log", is_ready_needed=False), _client(ports) as client:
             assert _send(client, "a@ham.example") == 250
@@ -155,8 +156,9 @@ def test_message_of_26_megabytes_is_refused_with_552(tmp_path: Path) -> None:
     ports = Ports.free()
     path = tmp_path / "filterd.toml"
     with next_hop(tmp_path / "delivered", "sink") as hop:
-        write_config(path, ports, state=tmp_path / "state", next_hop=hop)
+        write_config(path, ports, state=tmp_path / "state", next_hop=hop, workers=1)
         with daemon(path, ports, tmp_path / "filterd.log"), _client(ports) as client:
+            client.ehlo()
             client.mail("a@example.org")
             client.rcpt("bob@example.net")
             body = b"Subject: large\r\n\r\n" + (b"x" * 998 + b"\r\n") * 27_000
@@ -201,7 +203,7 @@ def webhooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhooks]:
     keys = DemoKeys.generate()
     path = root / "filterd.toml"
     sms = keys.as_toml(f"http://127.0.0.1:{ports.http}", "")
-    write_config(path, ports, state=root / "state", next_hop=9, extra=sms)
+    write_config(path, ports, state=root / "state", next_hop=9, workers=1, extra=sms)
     with daemon(path, ports, root / "filterd.log"):
         yield Webhooks(ports, keys, path)
 
