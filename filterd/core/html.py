@@ -113,6 +113,12 @@ def read_html(text: str, max_chars: int) -> HtmlText:
     )
 
 
+def skim_html(text: str, max_chars: int) -> HtmlText:
+    """Text and links without a tree, for parts of a message that holds more HTML than is parsed."""
+    text = text[:max_chars]
+    return HtmlText(visible=strip_tags(text), links=_bare_links(text), tags=_measure(text), signals=("html_truncated",))
+
+
 def strip_tags(text: str) -> str:
     """``text`` without markup, in linear time whatever its nesting."""
     text = _UNREAD.sub(" ", _COMMENT.sub("", text))

@@ -12,7 +12,7 @@ from email.message import Message as Part
 from types import MappingProxyType
 
 from filterd.core.charset import codec_of, decode
-from filterd.core.html import HtmlText, Link, read_html
+from filterd.core.html import HtmlText, Link, read_html, skim_html
 from filterd.core.rfc822 import (
     address_domain,
     author_of,
@@ -135,6 +135,7 @@ class _Reader:
         self._html: list[HtmlText] = []
         self._attachments: list[Attachment] = []
         self._decoded = 0
+        self._html_chars = 0
 
     def read(self, raw: bytes) -> Message:
         limits = self._limits
@@ -210,7 +211,9 @@ class _Reader:
             return
         text = self._text(part, headers)
         if is_page or _looks_like_html(text):
-            self._html.append(read_html(text, self._limits.max_html_bytes))
+            most = self._limits.max_html_bytes
+            self._html.append(read_html(text, most) if self._html_chars <= most * 2 else skim_html(text, most))
+            self._html_chars += len(text)
         elif sub not in ("calendar", "css", "rfc822-headers", "x-vcard", "vcard"):
             self._plain.append(text)
 

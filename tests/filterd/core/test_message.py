@@ -197,6 +197,25 @@ def test_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> No
     assert _parse(raw).size_bytes == len(raw)
 
 
+def test_parse_when_one_part_is_huge_leaves_out_its_middle() -> None:
+    raw = b"Subject: x\r\n\r\nstart\r\n" + b"\r\n" * 4_000_000 + b"end"
+    message = _parse(raw)
+
+    assert message.text.split() == ["start", "end"]
+    assert message.size_bytes == len(raw)
+
+
+def test_parse_when_pages_are_many_reads_them_all() -> None:
+    """Past twice the limit of one part the rest is read without a tree."""
+    parts = [b"Content-Type: text/html\r\n\r\n<p>page%d<a href=http://x%d.example>y</a>" % (i, i) for i in range(40)]
+    message = _parse(_multipart(*parts), ParseLimits(max_html_bytes=100))
+
+    assert "page0" in message.text
+    assert "page39" in message.text
+    assert len(message.links) == 40
+    assert "html_truncated" in message.signals
+
+
 def test_parse_when_a_digest_is_wide_reads_it() -> None:
     parts = [b"Content-Type: message/rfc822\r\n\r\nSubject: s\r\n\r\nmail %d" % i for i in range(200)]
 
