@@ -46,5 +46,5 @@ format:  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix --quiet
 
 lock:  ## resolve requirements/*.lock again
-	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --all-extras --group dev -o requirements/all.lock
-	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -c requirements/all.lock -o requirements/daemon.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --all-extras --group dev --group build -o requirements/all.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --group build -c requirements/all.lock -o requirements/daemon.lock
