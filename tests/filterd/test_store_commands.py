@@ -1,0 +1,284 @@
+"""The commands that work on the store: report, quarantine, token, db."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import structlog
+
+from filterd import cli
+from filterd.clock import SystemClock
+from filterd.core.envelope import MessageId
+from filterd.core.verdict import Action, Decision, Reason
+from filterd.store.engine import database_url
+from filterd.store.sql import SqlStore
+from filterd.testing import a_scan, an_envelope
+from filterd.web.auth import identify
+
+RAW = b"Subject: =?utf-8?q?caf=C3=A9?= \x1b[31mred\r\nX-Evil: \x1b]0;title\x07\r\n\r\nbody \xff\r\n"
+HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
+ID = MessageId(f"{0xABC << 80:032x}")
+T = TypeVar("T")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    config = f'[server]\nstate_dir = "{folder}"\n[smtp]\nnext_hop = "127.0.0.1:1"\n'
+    (tmp_path / "filterd.toml").write_text(config)
+    return folder
+
+
+@pytest.fixture
+def run(state: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setenv("FILTERD_CONFIG", str(state.parent / "filterd.toml"))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of one command."""
+        monkeypatch.setattr(sys, "argv", ["filterd", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    yield call
+    # The log of a command goes to this test's standard error, which ends with it.
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def store(state: Path) -> Callable[[Callable[[SqlStore], Awaitable[T]]], T]:
+    """Runs something on the store the commands use."""
+
+    def on_store(work: Callable[[SqlStore], Awaitable[T]]) -> T:
+        async def opened() -> T:
+            async with SqlStore(database_url("", str(state)), clock=SystemClock()) as store:
+                await store.migrate()
+                return await work(store)
+
+        return asyncio.run(opened())
+
+    return on_store
+
+
+@pytest.fixture
+def held(store) -> None:
+    store(
+        lambda s: s.hold(an_envelope("al\x1bice@example.org", "bob@example.net", "eve@example.net", id=ID), RAW, HOLD)
+    )
+
+
+# quarantine
+
+
+@pytest.mark.usefixtures("held")
+def test_list_prints_a_line_per_message_that_cannot_steer_a_terminal(run: Run) -> None:
+    code, out, _ = run("quarantine", "list")
+
+    title, line = out.splitlines()
+    assert code == 0
+    assert title.split("\t")[0] == "id"
+    fields = line.split("\t")
+    assert fields[0] == ID
+    assert fields[2:] == ["al\ufffdice@example.org", "bob@example.net +1", "spam", "0.970", "café  [31mred"]
+    assert "\x1b" not in out
+
+
+@pytest.mark.usefixtures("held")
+def test_list_as_json_is_one_array(run: Run) -> None:
+    _, out, _ = run("quarantine", "list", "--json", "--query", "ALICE".lower()[:2])
+
+    (message,) = json.loads(out)
+    assert (message["id"], message["state"], message["recipients"]) == (
+        ID,
+        "held",
+        ["bob@example.net", "eve@example.net"],
+    )
+
+
+@pytest.mark.usefixtures("held")
+def test_show_prints_the_header_and_the_body_only_when_asked(run: Run) -> None:
+    code, out, _ = run("quarantine", "show", ID[:12])
+
+    assert code == 0
+    assert "reason: spam" in out
+    assert "X-Evil:" in out
+    assert "body" not in out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+
+
+@pytest.mark.usefixtures("held")
+def test_show_raw_writes_the_octets_as_they_came(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
+    run("quarantine", "show", ID, "--raw")
+
+    assert out.getvalue() == RAW
+
+
+@pytest.mark.usefixtures("held")
+def test_deleted_message_is_gone(run: Run) -> None:
+    assert run("quarantine", "delete", ID)[:2] == (0, f"{ID} deleted\n")
+
+    assert run("quarantine", "list", "--json")[1] == "[]\n"
+    code, out, err = run("quarantine", "delete", ID)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"filterd: message {ID} is deleted")
+
+
+@pytest.mark.usefixtures("held")
+def test_release_to_a_next_hop_that_is_down_is_one_line_and_holds_on(run: Run) -> None:
+    code, out, err = run("quarantine", "release", ID)
+
+    assert (code, out) == (75, "")
+    assert re.fullmatch(r"filterd: [^\n]+\n", err.splitlines(keepends=True)[-1])
+    assert "Traceback" not in err
+    assert json.loads(run("quarantine", "list", "--json")[1])[0]["state"] == "held"
+
+
+@pytest.mark.parametrize(
+    ("id", "words"),
+    [
+        ("f" * 32, "no held message"),
+        ("f" * 8, "no held message"),
+        ("abc", "at least 8"),
+        ("xyz", "not the id of a message"),
+        ("", "not the id"),
+        ("f" * 33, "not the id"),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "release", "delete"])
+def test_unknown_id_is_one_line(run: Run, command: str, id: str, words: str) -> None:
+    code, out, err = run("quarantine", command, id)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("filterd: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+# report
+
+
+@pytest.mark.usefixtures("held")
+def test_report_by_id_is_said_once(run: Run) -> None:
+    assert run("report", "spam", ID)[:2] == (0, f"{ID} reported as spam\n")
+    assert run("report", "spam", ID)[:2] == (0, f"{ID} was reported as spam already\n")
+    assert run("report", "ham", ID)[:2] == (0, f"{ID} reported as ham\n")
+
+
+@pytest.mark.usefixtures("held")
+def test_report_by_delivered_mail_finds_the_id_in_its_header(run: Run, tmp_path: Path) -> None:
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(b"Received: x\r\nx-filterd-ID:  " + ID.upper().encode() + b"\r\nSubject: x\r\n\r\nbody\r\n")
+
+    assert run("report", "ham", str(mail))[:2] == (0, f"{ID} reported as ham\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Subject: x\r\n\r\nX-Filterd-Id: " + ID.encode() + b"\r\n", "has no X-Filterd-Id header"),
+        (b"X-Filterd-Id: 12\r\n\r\n", "has no X-Filterd-Id header"),
+        (b"", "has no X-Filterd-Id header"),
+        (b"X-Filterd-Id: " + b"f" * 32 + b"\r\n\r\n", "no message"),
+        (None, "neither the id of a message nor a file"),
+    ],
+    ids=["in the body", "malformed", "empty", "unknown", "no file"],
+)
+def test_report_on_what_did_not_pass_this_filter_is_one_line(
+    run: Run, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    mail = tmp_path / "mail.eml"
+    if content is not None:
+        mail.write_bytes(content)
+    code, out, err = run("report", "spam", str(mail))
+
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_report_knows_two_labels(run: Run) -> None:
+    assert run("report", "eggs", ID)[0] == 2
+
+
+# token
+
+
+def test_token_is_shown_once_and_works_until_revoked(run: Run, store) -> None:
+    code, out, _ = run("token", "create", "ci", "--scope", "feedback", "--scope", "quarantine")
+    secret = out.strip()
+    assert code == 0
+    assert re.fullmatch(r"fd_[A-Za-z0-9_-]{43}", secret)
+    assert store(lambda s: identify(f"Bearer {secret}", s)).name == "ci"
+    listed = run("token", "list")[1]
+    assert "ci\tfeedback quarantine\t" in listed
+    assert secret not in listed
+
+    assert run("token", "revoke", "ci")[:2] == (0, "ci revoked\n")
+    assert store(lambda s: identify(f"Bearer {secret}", s)) is None
+    assert run("token", "revoke", "ci")[0] == 2
+
+
+def test_secret_is_not_in_the_database(run: Run, state: Path) -> None:
+    secret = run("token", "create", "ci", "--scope", "admin")[1].strip()
+
+    assert all(secret.encode() not in path.read_bytes() for path in state.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb", "cli:root"])
+def test_token_name_that_would_mislead_is_refused(run: Run, name: str) -> None:
+    code, _, err = run("token", "create", name, "--scope", "admin")
+
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+# db
+
+
+def test_database_is_made_by_upgrade_and_checked(run: Run) -> None:
+    assert run("db", "current")[0] == 75
+    assert run("db", "upgrade")[:2] == (0, "at revision 0001\n")
+    assert run("db", "current")[:2] == (0, "at revision 0001, needs 0001\n")
+    assert run("db", "check")[:2] == (0, "ok\n")
+
+
+@pytest.mark.usefixtures("held")
+def test_erase_says_what_went(run: Run) -> None:
+    assert run("db", "erase", "bob@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, sms 0\n")
+    assert run("db", "erase", "eve@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, sms 0\n")
+    assert run("quarantine", "list", "--json")[1] == "[]\n"
+    assert run("db", "erase", " ")[0] == 2
+
+
+@pytest.mark.usefixtures("held")
+def test_purge_deletes_what_is_past_its_days(run: Run) -> None:
+    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, sms 0\n")
+
+
+@pytest.mark.parametrize("command", [("quarantine", "list"), ("token", "list"), ("db", "upgrade"), ("db", "purge")])
+def test_unreachable_database_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, str]) -> None:
+    monkeypatch.setenv("FILTERD_STORE__URL", "postgresql://filterd:hunter2@127.0.0.1:1/none")
+    code, out, err = run(*command)
+
+    assert (code, out) == (75, "")
+    assert err.startswith("filterd: database ")
+    assert err.count("\n") == 1
+    assert "hunter2" not in err
