@@ -13,6 +13,7 @@ from trainer.sources import (
     email_enron_raw_ham,
     email_enron_spam,
     email_lingspam,
+    email_modern,
     email_nazario,
     email_osst_users,
     email_spamassassin,
@@ -20,11 +21,13 @@ from trainer.sources import (
     email_usrp_users,
     own_messages,
     sms_mishra_soni,
+    sms_modern,
     sms_super,
     sms_templates,
     sms_uci,
     sms_yt_combined,
 )
+from trainer.sources.modern import FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,12 @@ class Source:
     read: Callable[[Path], Iterator[Example]]
     terms: str
     """One line for the model card: what it is, from when, under which terms."""
+    is_packaged: bool = False
+    """Comes with the trainer instead of lying in the data folder."""
+
+    def path(self, data: Path) -> Path:
+        """Where the corpus lies when ``data`` is the data folder."""
+        return (FOLDER if self.is_packaged else data) / self.file
 
 
 _E, _S = Channel.EMAIL, Channel.SMS
@@ -106,6 +115,13 @@ SOURCES: tuple[Source, ...] = (
         terms="modern messages of our own in `trainer/own/email.tsv`; Apache-2.0",
     ),
     Source(
+        file="email.jsonl",
+        channel=_E,
+        read=email_modern.read,
+        terms="mail of today in many languages, written for this project, 2026; Apache-2.0",
+        is_packaged=True,
+    ),
+    Source(
         file="sms-uci.tar.xz",
         channel=_S,
         read=sms_uci.read,
@@ -140,6 +156,13 @@ SOURCES: tuple[Source, ...] = (
         channel=_S,
         read=own_messages.read_sms,
         terms="modern messages of our own in `trainer/own/sms.tsv`; Apache-2.0",
+    ),
+    Source(
+        file="sms.jsonl",
+        channel=_S,
+        read=sms_modern.read,
+        terms="SMS of today in many languages, written for this project, 2026; Apache-2.0",
+        is_packaged=True,
     ),
 )
 

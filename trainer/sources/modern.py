@@ -1,0 +1,71 @@
+"""Messages of today written for this project, and shipped with it: ``trainer/modern/*.jsonl``, one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from trainer.errors import CorpusError
+from trainer.example import Label
+
+FOLDER = Path(__file__).parents[1] / "modern"
+"""Where the package keeps its own corpora."""
+
+
+class Part(StrEnum):
+    """What a message is for."""
+
+    TRAIN = "train"
+    TRIPWIRE = "tripwire"
+    """Ham that training never reads: a model that holds it is not fit for mail of today."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One message as it was written."""
+
+    id: str
+    label: Label
+    kind: str
+    lang: str
+    """ISO 639-1."""
+    part: Part
+    sender: str
+    """A mailbox as RFC 5322 writes it, or an SMS sender id or number."""
+    subject: str
+    """Empty for an SMS."""
+    text: str
+    html: str
+    """Empty when the message has no HTML alternative."""
+
+
+def written(path: Path) -> Iterator[Written]:
+    """Every message of a file. Raises CorpusError."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as exc:
+        raise CorpusError(f"{path}: cannot be read ({exc}); install the package again") from exc
+    for number, line in enumerate(lines, 1):
+        if line:
+            yield _parsed(line, f"{path}: line {number}")
+
+
+def _parsed(line: str, where: str) -> Written:
+    try:
+        row = json.loads(line)
+        return Written(
+            id=row["id"],
+            label=Label(row["label"]),
+            kind=row["kind"],
+            lang=row["lang"],
+            part=Part(row["part"]),
+            sender=row["from"],
+            subject=row.get("subject", ""),
+            text=row["text"],
+            html=row.get("html", ""),
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise CorpusError(f"{where} is no message of this corpus: {exc!r}") from exc
