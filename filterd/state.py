@@ -41,7 +41,7 @@ def secret_of(config: Config) -> bytes:
 def _make_secret(path: Path) -> bytes:
     """A new secret at ``path``, mode 0600, or the one that another process made meanwhile."""
     value = secrets.token_hex(_SECRET_BYTES).encode()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
