@@ -37,7 +37,7 @@ def configure(form: Literal["auto", "json", "console"], level: str, **bound: Any
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_standard_error,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
@@ -45,6 +45,11 @@ def configure(form: Literal["auto", "json", "console"], level: str, **bound: Any
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+
+def _to_standard_error(*_names: Any) -> structlog.PrintLogger:
+    """A logger on what standard error is when it is first used."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def get_logger() -> Logger:
