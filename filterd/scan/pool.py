@@ -123,8 +123,9 @@ class ScannerPool:
 
     @property
     def models(self) -> Mapping[Channel, str]:
-        """Ids of the bundles in service."""
-        return dict(self._in_service) if self.is_up else {}
+        """Ids of the bundles that every running scanner serves."""
+        served = [slot.scanner.ready.models for slot in self._slots if slot.scanner is not None]
+        return {channel: id for channel, id in served[0].items() if all(channel in m for m in served)} if served else {}
 
     @property
     def trouble(self) -> str:

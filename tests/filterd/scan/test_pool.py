@@ -180,6 +180,17 @@ async def test_scan_when_one_channel_has_no_bundle_serves_the_other(bench: Bench
             await pool.scan(an_envelope(channel=Channel.SMS), SPAM_SMS)
 
 
+async def test_models_when_a_bundle_breaks_on_disk_tells_what_is_left(bench: Bench) -> None:
+    async with bench.pool() as pool:
+        (bench.folders[Channel.SMS] / MODEL_FILE).write_bytes(b"corrupt")
+        with pytest.raises(Unscannable):
+            await pool.scan(an_envelope(), MAIL % b"DO-CRASH")
+
+        assert dict(pool.models) == {Channel.EMAIL: "email-1"}
+        with pytest.raises(ScanDown):
+            await pool.scan(an_envelope(channel=Channel.SMS), SPAM_SMS)
+
+
 async def test_scan_when_the_pool_closes_is_down(bench: Bench) -> None:
     async with bench.pool(timeout_seconds=5) as pool:
         waiting = [asyncio.create_task(pool.scan(an_envelope(), MAIL % b"DO-HANG")) for _ in range(2)]
