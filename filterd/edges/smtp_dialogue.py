@@ -6,6 +6,7 @@ The commands themselves are in ``smtp_session``.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -159,9 +160,12 @@ class Dialogue(Wire):
     async def _admit(self) -> bool:
         edge = self._edge
         peername = self.transport.get_extra_info("peername")
-        is_inet = isinstance(peername, tuple)
-        self._connected = Peer(address=peername[0], port=peername[1]) if is_inet else Peer()
-        self._is_local = not is_inet
+        self._is_local = self.transport.get_extra_info("socket").family == socket.AF_UNIX
+        if not self._is_local:
+            if not isinstance(peername, tuple):  # gone before it was asked who it is
+                self.cut()
+                return False
+            self._connected = Peer(address=peername[0], port=peername[1])
         if not edge.sessions.enter():
             edge.count_refused()
             self.hang_up(say.TOO_MANY_SESSIONS)

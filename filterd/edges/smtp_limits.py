@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 _UNDECLARED_BYTES = 65_536
+_STEP_BYTES = 1 << 20
 
 
 class Networks:
@@ -80,22 +81,24 @@ class Budget:
 
     @property
     def used(self) -> int:
-        """Bytes reserved now."""
+        """Bytes set aside now."""
         return self._used
 
-    def reserve(self, size: int) -> int | None:
-        """How much was set aside for a message of ``size`` bytes, 0 if it does not say; None when nothing is left."""
-        wanted = size or _UNDECLARED_BYTES
-        if self._used and self._used + wanted > self._limit:
-            return None
-        self._used += wanted
-        return wanted
+    def has_room(self, size: int) -> bool:
+        """Whether a message of ``size`` bytes, 0 if it does not say, may come; nothing is set aside for it.
+
+        What a client merely announces takes no room: it costs nothing to announce.
+        """
+        return not self._used or self._used + (size or _UNDECLARED_BYTES) <= self._limit
 
     def grow(self, reserved: int, size: int) -> int | None:
-        """The reservation once a message has grown to ``size`` bytes; None when nothing is left."""
+        """What is set aside for a message once it has grown to ``size`` bytes; None when nothing is left.
+
+        Grows in steps, so that small chunks cost little.
+        """
         if size <= reserved:
             return reserved
-        wanted = max(size - reserved, min(reserved, 1 << 20))
+        wanted = max(size - reserved, min(reserved, _STEP_BYTES))
         if self._used - reserved and self._used + wanted > self._limit:
             return None
         self._used += wanted

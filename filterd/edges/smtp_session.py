@@ -153,11 +153,9 @@ class SmtpSession(Dialogue):
         if refusal is not None or not isinstance(path, Path):
             self.answer_no(refusal or say.BAD_SYNTAX)
             return
-        reserved = self._edge.budget.reserve(declared_size(path))
-        if reserved is None:
+        if not self._edge.budget.has_room(declared_size(path)):
             self.reply(say.BUSY)
             return
-        self._reserved = reserved
         self._mail = Envelope(
             id=mint_id(self._edge.clock),
             channel=Channel.EMAIL,

@@ -8,7 +8,6 @@ connection, its reader and writer, and STARTTLS. ``tests/filterd/test_edges_smtp
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from typing import Any
 
@@ -277,8 +276,7 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone. Work on a whole message goes on in its own task."""
         self._break(ClientGone())
-        with contextlib.suppress(AttributeError):
-            super().connection_lost(error)
+        super().connection_lost(error)
 
     async def handle_exception(self, error: Exception) -> Any:
         """Never reached: ``_handle_client`` is ours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import struct
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import trustme
 
 from filterd.edges.proxy_protocol import SIGNATURE
-from tests.filterd.smtp_dialogue import ALL_FORWARDS, KEYWORDS, MESSAGE, NextHop, gateway, until
+from tests.filterd.smtp_dialogue import ALL_FORWARDS, KEYWORDS, MESSAGE, Client, NextHop, gateway, until
 from tests.filterd.test_core_smtp_data import ENDINGS
 
 
@@ -402,9 +403,15 @@ async def test_memory_budget_is_said_at_mail_and_given_back() -> None:
     async with NextHop() as hop, gateway(hop, max_in_flight_bytes=100_000) as gw:
         first, second = await gw.client(), await gw.client()
         await first.say("MAIL FROM:<a@example.org> SIZE=90000")
+        assert (await second.say("MAIL FROM:<a@example.org> SIZE=90000")).startswith("250")
+        await first.say("RCPT TO:<b@example.net>", "DATA")
+        first.send(b"x" * 90_000)
+        await until(lambda: gw.edge.budget.used >= 90_000)
+        await second.say("RSET")
 
         assert (await second.say("MAIL FROM:<a@example.org> SIZE=20000")).startswith("452 4.3.2")
-        await first.say("RSET")
+        first.send(b"\r\n.\r\n")
+        assert (await first.reply()).startswith("250")
         assert (await second.message()).startswith("250")
         assert gw.edge.budget.used == 0
 
@@ -412,12 +419,29 @@ async def test_memory_budget_is_said_at_mail_and_given_back() -> None:
 async def test_memory_budget_holds_against_a_client_that_does_not_declare_its_size() -> None:
     async with NextHop() as hop, gateway(hop, max_in_flight_bytes=300_000) as gw:
         first, second = await gw.client(), await gw.client()
-        await first.say("MAIL FROM:<a@example.org> SIZE=200000")
+        await first.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA")
+        first.send(b"x" * 100_000)
+        await until(lambda: gw.edge.budget.used >= 100_000)
 
         assert (await second.message(b"x" * 1_000_000 + b"\r\n")).startswith("452 4.3.2")
         assert hop.messages == []
-        await first.say("RSET")
-        assert gw.edge.budget.used == 0
+        first.reset()
+        await until(lambda: gw.edge.budget.used == 0)
+        assert (await second.message()).startswith("250")
+
+
+async def test_client_on_a_unix_socket_is_trusted_and_one_that_is_gone_is_not(tmp_path: Path) -> None:
+    async with NextHop() as hop, gateway(hop, relay_networks=()) as gw:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(str(tmp_path / "smtp"))
+        await gw.edge.start([sock])
+        client = Client(*await asyncio.open_unix_connection(tmp_path / "smtp"))
+        gw.clients.append(client)
+        await client.reply()
+        await client.say("EHLO me.example")
+
+        assert (await client.message()).startswith("250")
+        assert (await (await gw.client()).message()).startswith("503")
 
 
 @pytest.mark.parametrize(
