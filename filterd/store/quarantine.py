@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.errors import HeaderParseError
 from email.header import decode_header
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Row, case, delete, func, insert, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from filterd.core.envelope import Channel, Envelope, MessageId, Peer, Recipient
 from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason
@@ -179,23 +181,26 @@ def hold(connection: Connection, new: NewHeld) -> None:
     message = new.held["message_id"]
     others = connection.scalar(select(func.count()).select_from(HeldRecord).where(HeldRecord.message_id == message))
     values = new.held | {"id": numbered(message, others or 0)}
-    state = HeldRecord.state
-    statement = verdicts.upsert(connection, _table())
-    repeated = statement.on_conflict_do_update(
-        index_elements=[HeldRecord.retry_key],
-        set_={
-            "state": case(
-                (state.in_((HeldState.PENDING.value, HeldState.ABORTED.value)), statement.excluded.state),
-                else_=state,
-            ),
-            "state_at": statement.excluded.state_at,
-        },
-    ).returning(HeldRecord.id, HeldRecord.message_id)
-    row = connection.execute(repeated, values).one()
+    row = connection.execute(_insert_or_find(connection.dialect.name), values).one()
     if row.message_id != message:
-        retry = verdicts.upsert(connection, _table(HeldRetryRecord)).on_conflict_do_nothing()
-        connection.execute(retry, {"message_id": message, "held_id": row.id})
+        connection.execute(_note_retry(connection.dialect.name), {"message_id": message, "held_id": row.id})
     verdicts.record(connection, new.verdict)
+
+
+@cache
+def _insert_or_find(dialect: str) -> ReturningInsert[str, str]:
+    statement = verdicts.upsert(dialect, HeldRecord.__table__)
+    state, new_state = HeldRecord.state, statement.excluded.state
+    changed = case((state.in_((HeldState.PENDING.value, HeldState.ABORTED.value)), new_state), else_=state)
+    return statement.on_conflict_do_update(
+        index_elements=[HeldRecord.retry_key],
+        set_={"state": changed, "state_at": statement.excluded.state_at},
+    ).returning(HeldRecord.id, HeldRecord.message_id)
+
+
+@cache
+def _note_retry(dialect: str) -> Insert:
+    return verdicts.upsert(dialect, HeldRetryRecord.__table__).on_conflict_do_nothing()
 
 
 def numbered(id: str, part: int) -> str:
@@ -220,7 +225,7 @@ def listed(
     connection: Connection, *, limit: int, before: MessageId | None, channel: Channel | None, query: str
 ) -> Sequence[HeldSummary]:
     """Messages in the quarantine, newest first, without their bodies."""
-    columns = [c for c in _table().c if c.name not in ("body", "envelope")]
+    columns = [c for c in HeldRecord.__table__.c if c.name not in ("body", "envelope")]
     statement = select(*columns).where(HeldRecord.state.in_(_VISIBLE)).order_by(HeldRecord.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(HeldRecord.id < before)
@@ -317,9 +322,3 @@ def reap(connection: Connection, now: datetime, pending_seconds: float) -> int:
 def audit(connection: Connection, now: datetime, by: str, event: str, target: str, note: str = "") -> None:
     """Write down who did what."""
     connection.execute(insert(AuditRecord).values(at=now, by=by, event=event, target=target, note=note))
-
-
-def _table(record: type[HeldRecord | HeldRetryRecord] = HeldRecord) -> Table:
-    table = record.__table__
-    assert isinstance(table, Table)
-    return table

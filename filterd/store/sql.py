@@ -23,7 +23,7 @@ from filterd.errors import StoreFull, StoreUnavailable, UsageError
 from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, Token, VerdictRow
 from filterd.settings import Config
 from filterd.store import inbox, migrate, quarantine, retention, tokens, verdicts
-from filterd.store.engine import create_engine, create_file, database_url, sqlite_path, translated
+from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.retention import Retention
 from filterd.store.schema import HeldRecord
 from filterd.store.writer import GroupWriter
@@ -66,8 +66,9 @@ class SqlStore:
         self._keep = keep or Retention()
         self._write_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=True)
         self._read_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=False)
+        is_sqlite = sqlite_path(url) is not None
         self._writer = GroupWriter(
-            self._write_engine,
+            create_thread_engine(url, timeout_seconds=timeout_seconds) if is_sqlite else self._write_engine,
             name=self._name,
             window_seconds=group_commit_seconds,
             timeout_seconds=timeout_seconds,
@@ -96,6 +97,7 @@ class SqlStore:
             create_file(path)
         with translated(self._name):
             await migrate.upgrade(self._write_engine)
+            await self._write_engine.dispose()
 
     async def revision(self) -> str:
         """The revision of the tables; empty where there are none. Raises StoreUnavailable."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, Row, Table, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from filterd.core.envelope import Channel, Envelope, MessageId
@@ -90,16 +91,24 @@ def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcom
     return Verdict.of(envelope, size_bytes, decision, outcome, {})
 
 
-def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def upsert(dialect: str, table: FromClause) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT; both databases spell it the same."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    assert isinstance(table, Table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def record(connection: Connection, row: dict[str, Any]) -> None:
     """Insert the verdict, or replace it where the message has one for these recipients."""
-    statement = upsert(connection, _table(VerdictRecord))
-    replaced = {name: statement.excluded[name] for name in row if name not in _KEY}
-    connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=replaced), row)
+    connection.execute(_upsert_verdict(connection.dialect.name), row)
+
+
+@cache
+def _upsert_verdict(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    # Built once: it takes longer to put together than to carry out.
+    table = VerdictRecord.__table__
+    statement = upsert(dialect, table)
+    replaced = {c.name: statement.excluded[c.name] for c in table.c if c.name not in _KEY}
+    return statement.on_conflict_do_update(index_elements=_KEY, set_=replaced)
 
 
 def fetch(connection: Connection, id: MessageId) -> tuple[VerdictRow, ...]:
@@ -167,9 +176,3 @@ def labels(connection: Connection, since: datetime | None = None) -> Sequence[Ro
     if since is not None:
         statement = statement.where(FeedbackRecord.given_at >= since)
     return connection.execute(statement).all()
-
-
-def _table(record: type[VerdictRecord]) -> Table:
-    table = record.__table__
-    assert isinstance(table, Table)
-    return table

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from filterd.errors import FilterdError, StoreUnavailable
@@ -41,11 +43,11 @@ class _Item:
 
 
 class GroupWriter:
-    """Owns the one connection that writes."""
+    """Owns the one connection that writes: an asynchronous one, or one on a thread of its own."""
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: AsyncEngine | Engine,
         *,
         name: str,
         window_seconds: float,
@@ -57,6 +59,7 @@ class GroupWriter:
         self._window_seconds = window_seconds
         self._timeout_seconds = timeout_seconds
         self._on_state = on_state
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -73,6 +76,9 @@ class GroupWriter:
         self._queue.put_nowait(None)
         if self._task is not None:
             await self._task
+        if isinstance(self._engine, Engine):
+            await self._in_thread(self._engine.dispose)
+        self._thread.shutdown()
 
     async def submit(self, operation: Callable[[Connection], T], *, timeout_seconds: float | None = None) -> T:
         """What ``operation`` returned, once its transaction is durable.
@@ -136,8 +142,17 @@ class GroupWriter:
     async def _commit(self, batch: Sequence[_Item]) -> list[Any]:
         if self._poison is not None:
             raise self._poison
+
+        def write(connection: Connection) -> list[Any]:
+            return [item.operation(connection) for item in batch]
+
+        if isinstance(self._engine, Engine):
+            return await self._in_thread(partial(_in_transaction, self._engine, write))
         async with self._engine.begin() as connection:
-            return await connection.run_sync(lambda c: [item.operation(c) for item in batch])
+            return await connection.run_sync(write)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _fail(self, batch: Sequence[_Item], cause: Exception) -> None:
         error = translate(cause, self._name)
@@ -153,3 +168,8 @@ class GroupWriter:
         if is_up != self._is_up:
             self._is_up = is_up
             self._on_state(is_up, error)
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)

@@ -150,8 +150,7 @@ async def test_full_database_is_store_full_and_stays_readable(tmp_path: Path) ->
     async with SqlStore(database_url(f"sqlite:///{tmp_path}/s.db", ""), clock=FixedClock()) as store:
         await store.migrate()
         await store.hold(an_envelope(), b"first", HOLD)
-        async with store._write_engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA max_page_count=60")
+        await store._write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=60").close())
 
         with pytest.raises(StoreFull):
             await store.hold(an_envelope("b@example.org", id="2" * 32), _noise(1_000_000), HOLD)
@@ -215,7 +214,7 @@ async def test_write_locked_out_by_another_process_is_unavailable_and_recovers(t
             except StoreUnavailable:
                 await asyncio.sleep(0.05)
         assert len(await store.list_held()) == 1
-    assert states[-1] is True
+    assert states in ([], [False, True])
 
 
 def test_defaults_name_a_file_in_the_state_folder() -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from filterd.errors import NotFound, StoreUnavailable
-from filterd.store.engine import create_engine, create_file, database_url
+from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url
 from filterd.store.writer import GroupWriter
 
 
@@ -27,7 +27,15 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-def writer_on(engine: AsyncEngine, states: list[bool] | None = None, timeout_seconds: float = 5.0) -> GroupWriter:
+@pytest.fixture(params=["async", "thread"])
+def writing(request: pytest.FixtureRequest, engine: AsyncEngine) -> AsyncEngine | Engine:
+    """What the writer writes with: PostgreSQL's way and SQLite's."""
+    return engine if request.param == "async" else create_thread_engine(engine.url, timeout_seconds=5)
+
+
+def writer_on(
+    engine: AsyncEngine | Engine, states: list[bool] | None = None, timeout_seconds: float = 5.0
+) -> GroupWriter:
     seen = [] if states is None else states
     return GroupWriter(
         engine,
@@ -56,9 +64,9 @@ async def numbers(engine: AsyncEngine) -> list[int]:
         return list(await connection.run_sync(lambda c: c.scalars(text("SELECT n FROM t ORDER BY n")).all()))
 
 
-async def test_what_waits_shares_a_transaction(engine: AsyncEngine) -> None:
+async def test_what_waits_shares_a_transaction(engine: AsyncEngine, writing: AsyncEngine | Engine) -> None:
     operations = [Add(n) for n in range(100)]
-    async with writer_on(engine) as writer:
+    async with writer_on(writing) as writer:
         results = await asyncio.gather(*(writer.submit(operation) for operation in operations))
 
     assert results == list(range(100))
@@ -66,8 +74,10 @@ async def test_what_waits_shares_a_transaction(engine: AsyncEngine) -> None:
     assert len({operation.transactions[0] for operation in operations}) <= 2
 
 
-async def test_operation_that_breaks_a_constraint_fails_alone(engine: AsyncEngine) -> None:
-    async with writer_on(engine) as writer:
+async def test_operation_that_breaks_a_constraint_fails_alone(
+    engine: AsyncEngine, writing: AsyncEngine | Engine
+) -> None:
+    async with writer_on(writing) as writer:
         await writer.submit(Add(5))
         results = await asyncio.gather(*(writer.submit(Add(n)) for n in range(10)), return_exceptions=True)
 
@@ -76,12 +86,14 @@ async def test_operation_that_breaks_a_constraint_fails_alone(engine: AsyncEngin
     assert await numbers(engine) == list(range(10))
 
 
-async def test_operation_that_raises_one_of_our_errors_fails_alone_and_leaves_nothing(engine: AsyncEngine) -> None:
+async def test_operation_that_raises_one_of_our_errors_fails_alone_and_leaves_nothing(
+    engine: AsyncEngine, writing: AsyncEngine | Engine
+) -> None:
     def missing(connection: Connection) -> None:
         Add(99)(connection)
         raise NotFound("no such thing")
 
-    async with writer_on(engine) as writer:
+    async with writer_on(writing) as writer:
         results = await asyncio.gather(
             writer.submit(Add(1)), writer.submit(missing), writer.submit(Add(2)), return_exceptions=True
         )
@@ -90,11 +102,13 @@ async def test_operation_that_raises_one_of_our_errors_fails_alone_and_leaves_no
     assert await numbers(engine) == [1, 2]
 
 
-async def test_bug_in_an_operation_reaches_its_caller_and_nobody_else(engine: AsyncEngine) -> None:
+async def test_bug_in_an_operation_reaches_its_caller_and_nobody_else(
+    engine: AsyncEngine, writing: AsyncEngine | Engine
+) -> None:
     def bug(_connection: Connection) -> None:
         raise ZeroDivisionError
 
-    async with writer_on(engine) as writer:
+    async with writer_on(writing) as writer:
         results = await asyncio.gather(writer.submit(bug), writer.submit(Add(1)), return_exceptions=True)
         assert isinstance(results[0], ZeroDivisionError)
         assert await writer.submit(Add(2)) == 2
@@ -102,8 +116,8 @@ async def test_bug_in_an_operation_reaches_its_caller_and_nobody_else(engine: As
     assert await numbers(engine) == [1, 2]
 
 
-async def test_cancelled_waiter_does_not_cancel_its_commit(engine: AsyncEngine) -> None:
-    async with writer_on(engine) as writer:
+async def test_cancelled_waiter_does_not_cancel_its_commit(engine: AsyncEngine, writing: AsyncEngine | Engine) -> None:
+    async with writer_on(writing) as writer:
         waiter = asyncio.create_task(writer.submit(Add(1)))
         other = asyncio.create_task(writer.submit(Add(2)))
         await asyncio.sleep(0)
@@ -114,8 +128,8 @@ async def test_cancelled_waiter_does_not_cancel_its_commit(engine: AsyncEngine) 
     assert await numbers(engine) == [1, 2]
 
 
-async def test_closing_writes_what_waits_and_takes_no_more(engine: AsyncEngine) -> None:
-    writer = writer_on(engine)
+async def test_closing_writes_what_waits_and_takes_no_more(engine: AsyncEngine, writing: AsyncEngine | Engine) -> None:
+    writer = writer_on(writing)
     async with writer:
         waiters = [asyncio.create_task(writer.submit(Add(n))) for n in range(20)]
         await asyncio.sleep(0)
@@ -126,11 +140,13 @@ async def test_closing_writes_what_waits_and_takes_no_more(engine: AsyncEngine) 
         await writer.submit(Add(21))
 
 
-async def test_success_is_only_told_once_the_commit_is_done(engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_success_is_only_told_once_the_commit_is_done(
+    engine: AsyncEngine, writing: AsyncEngine | Engine, tmp_path: Path
+) -> None:
     """A second connection, which sees committed rows only, finds the row as soon as its writer hears of it."""
     other = create_engine(database_url(f"sqlite:///{tmp_path}/w.db", ""), timeout_seconds=5, is_writer=False)
     try:
-        async with writer_on(engine) as writer:
+        async with writer_on(writing) as writer:
             for n in range(5):
                 await writer.submit(Add(n))
                 assert n in await numbers(other)
@@ -138,10 +154,12 @@ async def test_success_is_only_told_once_the_commit_is_done(engine: AsyncEngine,
         await other.dispose()
 
 
-async def test_commit_that_takes_too_long_is_unavailable(engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_commit_that_takes_too_long_is_unavailable(
+    engine: AsyncEngine, writing: AsyncEngine | Engine, tmp_path: Path
+) -> None:
     blocker = create_engine(database_url(f"sqlite:///{tmp_path}/w.db", ""), timeout_seconds=5, is_writer=True)
     try:
-        async with writer_on(engine, timeout_seconds=0.1) as writer, blocker.begin():
+        async with writer_on(writing, timeout_seconds=0.1) as writer, blocker.begin():
             with pytest.raises(StoreUnavailable, match=r"no commit in 0\.1 s"):
                 await writer.submit(Add(1))
     finally:
