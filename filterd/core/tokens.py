@@ -106,11 +106,12 @@ class Extracted:
 class Extractor:
     """Bytes to tokens for one channel; remembers the words it has seen, at most 60,000."""
 
-    def __init__(self, channel: Channel, hashing: Hashing, limits: ParseLimits) -> None:
+    def __init__(self, channel: Channel, hashing: Hashing, limits: ParseLimits, domains: Domains | None = None) -> None:
+        """``domains`` may be shared between extractors of one process: its list takes several megabytes."""
         self.channel = channel
         self.hashing = hashing
         self._limits = limits
-        self._domains = Domains()
+        self._domains = domains or Domains()
         self._normalizer = Normalizer(self._domains.registrable)
         self._encoder = Encoder(hashing)
 

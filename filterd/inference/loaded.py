@@ -16,6 +16,7 @@ import onnxruntime as ort
 
 from filterd.core.bundle import PROBE_TOLERANCE, Bundle, BundleSpec
 from filterd.core.calibration import probability
+from filterd.core.domains import Domains
 from filterd.core.envelope import Channel, Envelope
 from filterd.core.explain import explain
 from filterd.core.fingerprint import fingerprint
@@ -49,10 +50,10 @@ class LoadedModel:
         self._is_fixed = self._check_inputs()
 
     @classmethod
-    def open(cls, folder: Path, limits: ParseLimits) -> LoadedModel:
+    def open(cls, folder: Path, limits: ParseLimits, domains: Domains | None = None) -> LoadedModel:
         """The bundle in ``folder``, verified and self-tested. Raises BundleError."""
         model = cls(read_bundle(folder))
-        model.self_test(limits)
+        model.self_test(limits, domains)
         return model
 
     def score(self, tokens: Tokens) -> float:
@@ -74,11 +75,11 @@ class LoadedModel:
         """Calibrated P(spam), [0, 1]."""
         return probability(logit, self.spec.calibration)
 
-    def self_test(self, limits: ParseLimits) -> None:
+    def self_test(self, limits: ParseLimits, domains: Domains | None = None) -> None:
         """Raises SelfTestFailed unless every probe comes out as recorded."""
         if not self._probes:
             raise SelfTestFailed(f"bundle {self.spec.id} has no probes")
-        extractor = Extractor(self.spec.channel, self.spec.hashing, limits)
+        extractor = Extractor(self.spec.channel, self.spec.hashing, limits, domains)
         for number, probe in enumerate(self._probes, 1):
             try:
                 logit = self.score(extractor(probe.raw.encode("latin-1")).tokens)
@@ -138,25 +139,28 @@ def _open_session(model: bytes) -> ort.InferenceSession:
 class Scorer:
     """Messages of every channel to Scans: what the daemon, ``filterd check`` and the trainer's evaluation share."""
 
-    def __init__(self, models: Mapping[Channel, LoadedModel], limits: ParseLimits) -> None:
+    def __init__(
+        self, models: Mapping[Channel, LoadedModel], limits: ParseLimits, domains: Domains | None = None
+    ) -> None:
+        domains = domains or Domains()
         self.models = MappingProxyType(dict(models))
         self._extractors = {
-            channel: Extractor(channel, model.spec.hashing, limits) for channel, model in models.items()
+            channel: Extractor(channel, model.spec.hashing, limits, domains) for channel, model in models.items()
         }
 
     @classmethod
     def open(cls, folders: Mapping[Channel, Path], limits: ParseLimits) -> tuple[Scorer, Mapping[Channel, BundleError]]:
         """The bundles in ``folders``, and why those that cannot serve do not."""
-        models, refused = {}, {}
+        models, refused, domains = {}, {}, Domains()
         for channel, folder in folders.items():
             try:
-                models[channel] = LoadedModel.open(folder, limits)
+                models[channel] = LoadedModel.open(folder, limits, domains)
                 if models[channel].spec.channel is not channel:
                     raise ContractMismatch(f"{folder} is not a bundle of channel {channel.value}")
             except BundleError as exc:
                 models.pop(channel, None)
                 refused[channel] = exc
-        return cls(models, limits), refused
+        return cls(models, limits, domains), refused
 
     def scan(self, channel: Channel, raw: bytes, envelope: Envelope | None = None) -> Scan:
         """Everything found in ``raw``. Raises Unscannable, or ScanDown where the channel has no model."""
