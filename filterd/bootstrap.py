@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from filterd import __version__, log, preflight, state
 from filterd import config as configuration
@@ -38,7 +39,7 @@ from filterd.release import Releaser
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
-from filterd.store.engine import database_url
+from filterd.store.engine import StorePoisoned, database_url
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
@@ -46,6 +47,7 @@ from filterd.web.api import ApiParts
 from filterd.web.app import build_app
 from filterd.worker_process import WorkerProcess
 
+GAUGE_SECONDS = 5.0
 _METRICS_FOLDER = "metrics"
 
 
@@ -127,7 +129,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
     clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), events_of(config)
     settings = pipeline_settings(config)
-    keeper = StoreKeeper(clock=clock, metrics=metrics, events=events)
+    keeper = StoreKeeper(clock=clock, metrics=metrics, events=events, fatal=StorePoisoned)
     store = await stack.enter_async_context(open_store(config, clock=clock, on_state=keeper.note, is_migrating=False))
     await keeper.begin(store)
     models = _Models(config)
@@ -186,16 +188,33 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         await models.follow(new, scanners)
         pipeline.settings = fresh
 
-    tasks: dict[str, Callable[[], Awaitable[None]]] = {"store": lambda: keeper.watch(store), "outbox": outbox.run}
+    def can_score() -> bool:
+        return channels <= set(scanners.models)
+
+    if not can_score():
+        events.scan_state("down")
+    tasks: dict[str, Callable[[], Awaitable[None]]] = {
+        "store": lambda: keeper.watch(store),
+        "outbox": outbox.run,
+        "scanners": lambda: _show(metrics.scan_up, can_score),
+    }
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
         tasks=tasks,
-        probes={"scanners": lambda: channels <= set(scanners.models), "store": lambda: keeper.is_up},
+        probes={"scanners": can_score, "store": lambda: keeper.is_up},
+        is_broken=lambda: keeper.is_broken,
         reload=reload,
     )
+
+
+async def _show(gauge: Gauge, is_up: Callable[[], bool]) -> None:
+    """Keep ``gauge`` at 1 while it is up, until cancelled."""
+    while True:
+        gauge.set(int(is_up()))
+        await asyncio.sleep(GAUGE_SECONDS)
 
 
 class _Models:

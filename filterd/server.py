@@ -47,6 +47,8 @@ class Parts:
     """Background tasks by name; one that raises is reported and started again."""
     probes: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     """What readiness asks, by name."""
+    is_broken: Callable[[], bool] = lambda: False
+    """Whether the worker must drain and give its place to a new one."""
     reload: Callable[[Config], Awaitable[None]]
     """Takes new policy and models; raises FilterdError and keeps the old ones."""
 
@@ -61,8 +63,8 @@ class Server:
         self._stopping = asyncio.Event()
         self._is_listening = False
 
-    async def run(self, sockets: Mapping[str, Sequence[socket.socket]]) -> None:
-        """Serve on ``sockets`` by edge name; returns after the drain."""
+    async def run(self, sockets: Mapping[str, Sequence[socket.socket]]) -> bool:
+        """Serve on ``sockets`` by edge name; after the drain, whether all is well."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         background = [asyncio.create_task(each) for each in (self._obey(), self._report_loop())]
@@ -82,6 +84,7 @@ class Server:
         finally:
             await _cancel(background)
         self._control.send("stopped", abandoned=abandoned)
+        return not self._parts.is_broken()
 
     async def _obey(self) -> None:
         """Do what the supervisor says; stop when it is gone."""
@@ -111,6 +114,8 @@ class Server:
             if now != last or loop.time() - said_at >= REPORT_SECONDS:
                 last, said_at = now, loop.time()
                 self._report()
+            if self._parts.is_broken():
+                self._stopping.set()
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _report(self) -> None:

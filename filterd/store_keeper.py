@@ -9,18 +9,20 @@ import asyncio
 import contextlib
 from typing import Protocol
 
-from filterd.errors import FilterdError, StoreFull, TemporaryError
+from filterd.core.envelope import MessageId
+from filterd.errors import ConfigError, FilterdError, StoreFull, TemporaryError
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, Upkeep
+from filterd.ports import Clock, HeldState, Upkeep, VerdictStore
 
 PING_SECONDS = 5.0
 FIRST_TRY_SECONDS = 10.0
 """How long the start waits for the database before the worker serves without it."""
 CHORES_SECONDS = 3_600.0
+_NO_MESSAGE = MessageId("0" * 32)
 
 
-class MigratingUpkeep(Upkeep, Protocol):
+class KeptStore(Upkeep, VerdictStore, Protocol):
     """A store that can bring its tables up to date."""
 
     async def migrate(self) -> None:
@@ -31,15 +33,21 @@ class MigratingUpkeep(Upkeep, Protocol):
 class StoreKeeper:
     """Knows whether the store can be used."""
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, events: Events) -> None:
+    def __init__(
+        self, *, clock: Clock, metrics: Metrics, events: Events, fatal: type[FilterdError] = ConfigError
+    ) -> None:
+        """``fatal`` is the error after which only a new process can trust the store again."""
         self._clock = clock
         self._metrics = metrics
         self._events = events
+        self._fatal = fatal
         self._is_migrated = False
         self._has_been_down = False
         self.is_up = False
+        self.is_broken = False
+        """Whether this process must give its place to a new one."""
 
-    async def begin(self, store: MigratingUpkeep) -> None:
+    async def begin(self, store: KeptStore) -> None:
         """Make the tables if the database is there; go on without it if not. Raises ConfigError."""
         try:
             async with asyncio.timeout(FIRST_TRY_SECONDS):
@@ -52,7 +60,7 @@ class StoreKeeper:
         if is_up != self.is_up and (self._is_migrated or not is_up):
             self._report(is_up=is_up, error=error)
 
-    async def watch(self, store: MigratingUpkeep) -> None:
+    async def watch(self, store: KeptStore) -> None:
         """Ask the store how it is, until cancelled."""
         while True:
             await asyncio.sleep(PING_SECONDS)
@@ -60,9 +68,10 @@ class StoreKeeper:
                 await self._try(store)
                 self._metrics.quarantine_messages.set(await store.count_held())
             except (FilterdError, TimeoutError) as exc:
+                self.is_broken = isinstance(exc, self._fatal)
                 self.note(False, _text(exc))
 
-    async def chores(self, store: MigratingUpkeep) -> None:
+    async def chores(self, store: KeptStore) -> None:
         """Turn forgotten pending messages into held ones and delete what is past its days, until cancelled."""
         while True:
             with contextlib.suppress(TemporaryError, TimeoutError):
@@ -72,9 +81,11 @@ class StoreKeeper:
                     self._events.purged(counts)
             await asyncio.sleep(CHORES_SECONDS)
 
-    async def _try(self, store: MigratingUpkeep) -> None:
+    async def _try(self, store: KeptStore) -> None:
         if self._is_migrated:
             await store.ping()
+            # A read says nothing about writes: this one changes no row.
+            await store.settle(_NO_MESSAGE, HeldState.HELD)
         else:
             await store.migrate()
             self._is_migrated = True

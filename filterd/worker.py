@@ -19,6 +19,9 @@ from filterd.server import Server
 from filterd.supervisor import EXIT_CONFIG
 from filterd.worker_process import FIRST_WORKER
 
+EXIT_BROKEN = 70
+"""EX_SOFTWARE of sysexits.h: the supervisor starts another one."""
+
 
 def main() -> None:
     """Run until told to drain."""
@@ -37,13 +40,12 @@ async def _run(control_fd: int) -> int:
         async with AsyncExitStack() as stack:
             parts = await bootstrap.build_worker(config, stack, has_chores=order["worker"] == FIRST_WORKER)
             server = Server(parts=parts, control=control, drain_seconds=config.server.drain_timeout_seconds)
-            await server.run(_sockets(order["sockets"]))
+            return 0 if await server.run(_sockets(order["sockets"])) else EXIT_BROKEN
     except FilterdError as exc:
         control.send("failed", detail=exc.detail)
         return EXIT_CONFIG
     finally:
         await control.close()
-    return 0
 
 
 def _sockets(listed: list[dict[str, Any]]) -> dict[str, list[socket.socket]]:

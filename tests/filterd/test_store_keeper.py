@@ -13,9 +13,11 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from filterd import store_keeper
+from filterd.core.envelope import MessageId
 from filterd.errors import StoreUnavailable
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
+from filterd.ports import HeldState
 from filterd.store_keeper import StoreKeeper
 from filterd.testing import FixedClock, MemoryStore
 
@@ -82,6 +84,35 @@ async def test_keeper_when_the_store_comes_late_migrates_then_and_reports_both_c
 
     assert store.migrations == 1
     assert _states(lines) == [False, True, False]
+
+
+async def test_keeper_when_the_disk_failed_to_write_asks_for_a_new_process(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Poisoned(StoreUnavailable):
+        """Reads still work."""
+
+    class Sick(Store):
+        async def settle(self, id: MessageId, state: HeldState) -> None:
+            self.asked.set()
+            raise Poisoned("disk")
+
+    monkeypatch.setattr(store_keeper, "PING_SECONDS", 0.001)
+    clock = FixedClock()
+    events = Events(structlog.get_logger(), AddressMask(b"key"))
+    keeper = StoreKeeper(clock=clock, metrics=Metrics(CollectorRegistry()), events=events, fatal=Poisoned)
+    store = Sick(clock)
+    await keeper.begin(store)
+    watching = asyncio.create_task(keeper.watch(store))
+    store.asked.clear()
+    await asyncio.wait_for(store.asked.wait(), 10)
+    await asyncio.sleep(0.01)
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+
+    assert keeper.is_broken
+    assert not keeper.is_up
 
 
 async def test_keeper_when_all_is_well_says_nothing(lines: io.StringIO) -> None:
