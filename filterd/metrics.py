@@ -23,6 +23,7 @@ STAGES = ("scan", "relay", "hold", "record", "total")
 PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
 WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
 EDGES = ("smtp", "http")
+UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
 _PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -64,6 +65,9 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "filterd_in_flight", "Messages being processed.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.unjudged = Counter(
+            "filterd_unjudged", "Messages that began to arrive and were not judged.", ("why",), registry=registry
         )
         self.sessions = Gauge(
             "filterd_sessions", "Open connections.", ("edge",), registry=registry, multiprocess_mode="livesum"
@@ -149,6 +153,7 @@ class Metrics:
             _touch(by_channel, channels)
         for by_edge in (self.sessions, self.sessions_refused, self.session_errors):
             _touch(by_edge, EDGES)
+        _touch(self.unjudged, UNJUDGED)
         _touch(self.stage_seconds, STAGES)
         _touch(self.scan_failures, _values(ScanFailure))
         _touch(self.feedback, _values(Label))

@@ -182,6 +182,10 @@ class SmtpEdge:
         """A connection was over a limit."""
         self._metrics.sessions_refused.labels("smtp").inc()
 
+    def count_unjudged(self, why: str) -> None:
+        """A message began to arrive and will not be judged."""
+        self._metrics.unjudged.labels(why).inc()
+
     def session_failed(self, id: str, error: BaseException) -> None:
         """Report a bug."""
         self._metrics.session_errors.labels("smtp").inc()

@@ -7,7 +7,9 @@ reply. The message is sent on only with its verdict, in a task that outlives the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from filterd.clock import mint_id
@@ -21,13 +23,18 @@ from filterd.edges import smtp_replies as say
 from filterd.edges.smtp_dialogue import Dialogue
 from filterd.edges.smtp_limits import Networks
 from filterd.edges.smtp_parameters import declared_size, fault, is_host, is_utf8, mail_refused, rcpt_refused
-from filterd.edges.smtp_wire import MessageBroken
-from filterd.errors import MailLoop, MessageError, RelayUnavailable
+from filterd.edges.smtp_wire import ClientGone, MessageBroken
+from filterd.errors import BareNewline, MailLoop, MessageError, MessageTooLarge, RelayUnavailable
 from filterd.ports import MailTransaction
 from filterd.replies import smtp_reply
 
 if TYPE_CHECKING:
     from filterd.edges.smtp import SmtpEdge
+
+
+_UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
+    {MessageTooLarge: "too_large", BareNewline: "bare_newline", MailLoop: "loop"}
+)
 
 
 class SmtpSession(Dialogue):
@@ -226,35 +233,50 @@ class SmtpSession(Dialogue):
         return True
 
     async def _message(self, mail: Envelope) -> bool:
-        settings = self._edge.settings
         self.reply(say.SEND_DATA)
         await self.flush()
         receiver = DataReceiver(self._edge.max_bytes)
         try:
-            await self.receive(
-                receiver,
-                seconds=settings.data_timeout_seconds,
-                credit=settings.idle_timeout_seconds,
-                rate=settings.min_data_bytes_per_second,
-            )
+            await self._received(receiver)
         except MessageBroken as exc:
+            self._edge.count_unjudged("broken")
             self.hang_up(exc.reply)
             return False
+        except (ClientGone, asyncio.CancelledError):
+            self._edge.count_unjudged("client_gone")
+            raise
         if receiver.is_dropped and not receiver.is_too_large:
+            self._edge.count_unjudged("busy")
             self.reset()
             self.reply(say.BUSY)
             return True
         try:
-            raw = receiver.message(normalize=settings.bare_newline == "normalize")
-            hops = count_hops(raw)
-            if hops > settings.max_hops:
-                raise MailLoop(f"{hops} hops")  # one place turns the sender's faults into replies
+            raw = self._checked(receiver)
         except MessageError as exc:
+            self._edge.count_unjudged(_UNJUDGED[type(exc)])
             self.reset()
             self.refuse(smtp_reply(exc))
             return True
         await self._hand_over(mail, raw)
         return True
+
+    async def _received(self, receiver: DataReceiver) -> None:
+        settings = self._edge.settings
+        await self.receive(
+            receiver,
+            seconds=settings.data_timeout_seconds,
+            credit=settings.idle_timeout_seconds,
+            rate=settings.min_data_bytes_per_second,
+        )
+
+    def _checked(self, receiver: DataReceiver) -> bytes:
+        """The message. Raises MessageError."""
+        settings = self._edge.settings
+        raw = receiver.message(normalize=settings.bare_newline == "normalize")
+        hops = count_hops(raw)
+        if hops > settings.max_hops:
+            raise MailLoop(f"{hops} hops")
+        return raw
 
     async def _hand_over(self, mail: Envelope, raw: bytes) -> None:
         """Give the message to a task of its own: the client may vanish, the message may not."""

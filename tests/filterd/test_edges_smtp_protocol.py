@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from filterd.edges.proxy_protocol import SIGNATURE
+from filterd.metrics import UNJUDGED
 from tests.filterd.smtp_dialogue import ALL_FORWARDS, KEYWORDS, MESSAGE, Client, NextHop, gateway, until
 from tests.filterd.test_core_smtp_data import ENDINGS
 
@@ -474,3 +475,24 @@ async def test_old_client_with_helo_gets_no_extensions() -> None:
         assert (await client.say("MAIL FROM:<a@example.org> SIZE=10")).startswith("555")
         assert (await client.message()).startswith("250")
         assert b"with SMTP id" in hop.messages[0]
+
+
+async def test_i6_every_message_that_begins_to_arrive_is_counted_once() -> None:
+    async with NextHop() as hop, gateway(hop, max_message_bytes=1000, idle_timeout_seconds=0.3) as gw:
+        client = await gw.client()
+        await client.message()
+        await client.message(b"x" * 2000 + b"\r\n")
+        await client.message(b"a\nb\r\n")
+        await client.message(b"Received: x\r\n" * 60)
+        for how in ("leaves", "resets", "drips"):
+            client = await gw.client()
+            await client.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA")
+            if how == "leaves":
+                client.writer.write_eof()
+            elif how == "resets":
+                client.reset()
+        await until(lambda: gw.count("filterd_unjudged_total", why="broken") == 1)
+
+        counts = {why: gw.count("filterd_unjudged_total", why=why) for why in UNJUDGED}
+        assert counts == {"too_large": 1, "bare_newline": 1, "loop": 1, "busy": 0, "broken": 1, "client_gone": 2}
+        assert gw.count("filterd_outcomes_total", channel="email", outcome="relayed") == 1
