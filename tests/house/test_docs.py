@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,19 @@ def test_glossary_names_every_reason() -> None:
     text = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
 
     assert not [reason for reason in Reason if f"`{reason.value}`" not in text]
+
+
+def test_commands_of_the_configuration_page_run_as_written() -> None:
+    text = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(?ms)^```sh\n(.*?)^```", text)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["sh", "-ec", block], cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert reference.defaults_toml() in done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
