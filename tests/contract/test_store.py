@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -238,6 +239,26 @@ async def test_parts_of_one_message_are_held_apart(store: Store) -> None:
     assert nth(1) in {first.id, second.id}
     assert await store.add_feedback(replace(label(1), message_id=first.id))
     assert not await store.add_feedback(replace(label(1), message_id=second.id))
+
+
+async def test_attempts_at_the_same_time_are_one_message(store: Store, other: Store) -> None:
+    await asyncio.gather(
+        *(each.hold(envelope(2 * n + i), RAW, HOLD) for n in range(1, 6) for i, each in enumerate((store, other)))
+    )
+
+    assert len(await store.list_held()) == 1
+    assert [(await store.held(nth(n))).raw for n in range(2, 12)] == [RAW] * 10
+
+
+async def test_claims_at_the_same_time_are_won_once(store: Store, other: Store) -> None:
+    await store.hold(envelope(1), RAW, HOLD)
+    results = await asyncio.gather(
+        *(each.claim_release(nth(1), f"person {n}", 60) for n in range(3) for each in (store, other)),
+        return_exceptions=True,
+    )
+
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert all(isinstance(r, UsageError) for r in results if isinstance(r, BaseException))
 
 
 # Pending
@@ -506,6 +527,25 @@ async def test_parts_out_of_order_are_joined_in_order(store: Store, other: Store
     assert message is not None
     assert message.id == nth(1)
     assert [p.part for p in message.parts] == [1, 2, 3]
+
+
+async def test_parts_that_arrive_at_the_same_time_complete_one_message(store: Store, other: Store) -> None:
+    arrivals = await asyncio.gather(
+        *(
+            each.receive(part(f"{n}", n, 6, "ref"), nth(n))
+            for n, each in zip(range(1, 7), (store, other) * 3, strict=True)
+        )
+    )
+
+    (whole,) = [message for arrival, message in arrivals if arrival is Arrival.COMPLETE]
+    assert whole is not None
+    assert [p.part for p in whole.parts] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_webhook_repeated_at_the_same_time_is_stored_once(store: Store, other: Store) -> None:
+    arrivals = await asyncio.gather(*(each.receive(part("a"), nth(n)) for n, each in enumerate((store, other) * 3)))
+
+    assert sorted(arrival.value for arrival, _ in arrivals) == ["complete"] + ["duplicate"] * 5
 
 
 async def test_reused_reference_starts_another_message(store: Store) -> None:

@@ -86,6 +86,19 @@ async def fresh_database(server_url: str) -> AsyncIterator[str]:
         await server.close()
 
 
+async def cut_connections(database: str) -> None:
+    """End every connection to ``database`` but the one that says so."""
+    url = make_url(database)
+    server = await asyncpg.connect(user=url.username, host=url.query["host"], database=url.database)
+    try:
+        await server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await server.close()
+
+
 def _identity(folder: Path) -> dict[str, Any]:
     """Whom to run as; the folder is theirs."""
     if os.geteuid() != 0:
