@@ -28,7 +28,7 @@ def messages(file: str) -> list[Written]:
 def test_written_when_read_then_every_message_has_its_own_id_and_words(file):
     found = messages(file)
 
-    assert len({m.id for m in found}) == len(found) >= 100
+    assert len({m.id for m in found}) == len(found) >= 220
     assert len({fold(m.subject + m.text) for m in found}) == len(found)
     assert all(m.text.strip() and m.sender and m.kind and len(m.lang) == 2 for m in found)
     assert all(bool(m.subject) is (file == "email.jsonl") for m in found)
@@ -53,7 +53,7 @@ def test_tripwire_when_counted_then_it_is_ham_of_every_kind(file):
 
     assert {m.label for m in tripwire} == {Label.HAM}
     assert {m.kind for m in tripwire} == {m.kind for m in ham}
-    assert 0.2 <= len(tripwire) / len(ham) <= 0.42
+    assert 0.2 <= len(tripwire) / len(ham) <= 0.3
 
 
 @pytest.mark.parametrize("word", ["http", "!", "urgent", "free", "click", "€"])
