@@ -65,6 +65,11 @@ def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -
     return b"".join((header[:at], block, _fence(header[at : at + 1024]), header[at:], body))
 
 
+def header_bytes(raw: bytes) -> int:
+    """How long the header block is; all of the message where no empty line ends it."""
+    return _header_end(raw)
+
+
 def count_hops(raw: bytes) -> int:
     """How many Received lines the message carries."""
     return sum(1 for _ in _RECEIVED.finditer(raw, 0, _header_end(raw)))

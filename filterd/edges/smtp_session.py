@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filterd.clock import mint_id
 from filterd.core.envelope import Channel, Envelope, Peer, Recipient
-from filterd.core.headers import count_hops
+from filterd.core.headers import count_hops, header_bytes
 from filterd.core.smtp_address import Path, may_relay, parameter_name, parse_path
 from filterd.core.smtp_data import DataReceiver
 from filterd.core.verdict import Reply
@@ -31,6 +31,9 @@ from filterd.replies import smtp_reply
 if TYPE_CHECKING:
     from filterd.edges.smtp import SmtpEdge
 
+
+MAX_HEADER_BYTES = 524_288
+"""Headers are gone through on the event loop: this many take at most a tenth of a second. Exim takes 1 MiB."""
 
 _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
     {MessageTooLarge: "too_large", BareNewline: "bare_newline", MailLoop: "loop"}
@@ -273,6 +276,8 @@ class SmtpSession(Dialogue):
         """The message. Raises MessageError."""
         settings = self._edge.settings
         raw = receiver.message(normalize=settings.bare_newline == "normalize")
+        if header_bytes(raw) > MAX_HEADER_BYTES:
+            raise MessageTooLarge(f"{header_bytes(raw)} octets of headers")
         hops = count_hops(raw)
         if hops > settings.max_hops:
             raise MailLoop(f"{hops} hops")

@@ -400,6 +400,15 @@ async def test_message_over_the_limit_is_552_at_mail_and_after_the_end_and_421_f
         assert len(hop.messages) == 1
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b""], ids=["with-body", "without"])
+async def test_b3_message_of_nothing_but_headers_is_too_large(end: bytes) -> None:
+    async with NextHop() as hop, gateway(hop) as gw:
+        client = await gw.client()
+
+        assert (await client.message(b"X-Spam: 1\r\n" * 60_000 + end)).startswith("552 5.3.4")
+        assert (await client.message(b"X-Spam: 1\r\n" * 40_000 + end)).startswith("250")
+
+
 async def test_memory_budget_is_said_at_mail_and_given_back() -> None:
     async with NextHop() as hop, gateway(hop, max_in_flight_bytes=100_000) as gw:
         first, second = await gw.client(), await gw.client()
