@@ -9,7 +9,7 @@ set -eu
 # package, and a program in it that the tests run
 needs="postfix:usr/sbin/postfix postfix:usr/sbin/smtp-sink postgresql:usr/lib/postgresql/*/bin/initdb
 swaks:usr/bin/swaks prometheus:usr/bin/promtool bogofilter-bdb:usr/bin/bogofilter curl:usr/bin/curl
-openssl:usr/bin/openssl"
+openssl:usr/bin/openssl systemd:usr/bin/systemd-analyze"
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 servers="$top/.servers"
