@@ -154,6 +154,7 @@ def sqlite_pragmas(timeout_seconds: float) -> tuple[str, ...]:
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         "PRAGMA foreign_keys=ON",
+        "PRAGMA secure_delete=ON",  # what was erased is overwritten, not just forgotten
     )
 
 

@@ -103,6 +103,21 @@ async def test_database_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert "filterd.db-wal" in modes
 
 
+async def test_erased_address_is_not_left_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    for address in ("alice@example.org", "dave@example.org"):
+        async with SqlStore(database_url(f"sqlite:///{path}", ""), clock=FixedClock()) as store:
+            await store.migrate()
+            for n in range(1, 50):
+                await store.hold(an_envelope(address, id=f"{n << 80:032x}"), b"%d" % n, HOLD)
+            if address.startswith("dave"):
+                await store.erase("dave@example.org", "cli")
+
+    content = _all_octets(tmp_path)
+    assert b"alice@example.org" in content
+    assert b"dave@example.org" not in content
+
+
 @pytest.mark.parametrize(
     ("url", "driver"),
     [
@@ -155,6 +170,10 @@ async def test_full_database_is_store_full_and_stays_readable(tmp_path: Path) ->
         with pytest.raises(StoreFull):
             await store.hold(an_envelope("b@example.org", id="2" * 32), _noise(1_000_000), HOLD)
         assert len(await store.list_held()) == 1
+
+
+def _all_octets(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
 def _noise(size: int) -> bytes:
