@@ -1,0 +1,104 @@
+"""The admin port: metrics of all workers in one page, liveness, readiness."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from filterd.admin import AdminApp, forget_worker
+from filterd.metrics import SupervisorMetrics
+
+WORKER = """
+import sys
+from prometheus_client import CollectorRegistry
+from filterd.metrics import Metrics, use_stable_identity
+use_stable_identity(sys.argv[1])
+metrics = Metrics(CollectorRegistry())
+metrics.feedback.labels("spam").inc(int(sys.argv[2]))
+metrics.in_flight.set(int(sys.argv[3]))
+"""
+
+
+def _worker(folder: Path, name: str, feedback: int, in_flight: int) -> None:
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    subprocess.run([sys.executable, "-c", WORKER, name, str(feedback), str(in_flight)], env=environ, check=True)
+
+
+async def _get(app: AdminApp, path: str, *, method: str = "GET", accept: str = "") -> tuple[int, str, str]:
+    sent: list[Mapping[str, Any]] = []
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"accept", accept.encode())]}
+    await app(scope, None, send)
+    headers = dict(sent[0]["headers"])
+    return sent[0]["status"], headers[b"content-type"].decode(), sent[1]["body"].decode()
+
+
+def _app(folder: Path, missing: list[str] | None = None) -> AdminApp:
+    registry = CollectorRegistry()
+    SupervisorMetrics(registry).workers.set(2)
+    status = {"ready": not missing, "missing": missing or []}
+    return AdminApp(metrics_folder=folder, own_registry=registry, status=lambda: status)
+
+
+def _value(page: str, name: str, **labels: str) -> float:
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+async def test_metrics_add_up_workers_and_survive_their_restart(tmp_path: Path) -> None:
+    _worker(tmp_path, "w0", 2, 1)
+    _worker(tmp_path, "w1", 3, 1)
+    forget_worker(tmp_path, "w0")
+    _worker(tmp_path, "w0", 4, 0)
+    _, _, page = await _get(_app(tmp_path), "/metrics")
+
+    assert _value(page, "filterd_feedback_total", label="spam") == 9
+    assert _value(page, "filterd_in_flight") == 1
+    assert _value(page, "filterd_workers_ready") == 2
+    assert _value(page, "filterd_messages_total") == 0
+
+
+async def test_metrics_when_a_worker_died_forget_its_gauges_only(tmp_path: Path) -> None:
+    _worker(tmp_path, "w0", 2, 7)
+    forget_worker(tmp_path, "w0")
+    _, _, page = await _get(_app(tmp_path), "/metrics")
+
+    assert _value(page, "filterd_feedback_total", label="spam") == 2
+    assert _value(page, "filterd_in_flight") == 0
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"])
+async def test_metrics_say_which_format_they_are_in(tmp_path: Path, accept: str) -> None:
+    status, content_type, page = await _get(_app(tmp_path), "/metrics", accept=accept)
+
+    assert status == 200
+    assert content_type.startswith("text/plain")
+    assert "# EOF" not in page
+
+
+async def test_readiness_names_what_is_missing(tmp_path: Path) -> None:
+    ready, _, _ = await _get(_app(tmp_path), "/readyz")
+    status, content_type, page = await _get(_app(tmp_path, ["worker w0: store"]), "/readyz")
+
+    assert ready == 200
+    assert (status, content_type) == (503, "application/json")
+    assert json.loads(page)["missing"] == ["worker w0: store"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/healthz", 200), ("GET", "/other", 404), ("POST", "/metrics", 405)]
+)
+async def test_other_pages(tmp_path: Path, method: str, path: str, status: int) -> None:
+    assert (await _get(_app(tmp_path), path, method=method))[0] == status
