@@ -23,14 +23,13 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -m "real or slow" tests
-	$(BIN)/pytest -q -m "not real and not slow" tests --ignore tests/house --ignore tests/filterd --ignore tests/trainer --ignore tests/contract
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q -m "not real and not slow" tests/house tests/filterd tests/trainer tests/contract
+	$(BIN)/pytest -q -m "not real and not slow" tests
 
 compare-bogofilter:  ## the shipped models beside bogofilter trained on the same split; needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all
