@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -14,6 +15,9 @@ import structlog
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Programs that documents tell people to type (curl, swaks), where the machine has none of its own.
+os.environ["PATH"] += f":{Path(__file__).parent.parent / '.servers' / 'bin'}"
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ missing() { # the packages whose programs are neither in the given root nor on t
 
 if [ -n "${FORCE:-}" ]; then rm -rf "$servers"; fi
 packages=$(missing "$servers/root" | tr '\n' ' ')
-if [ -z "$packages" ] && [ -f "$stamp" ]; then exit 0; fi
+if [ -z "$packages" ] && [ -f "$stamp" ] && [ -d "$servers/bin" ]; then exit 0; fi
 if [ -n "$packages" ] && ! { command -v apt-get && command -v dpkg-deb; } >/dev/null; then
     echo "fetch.sh: needs apt-get and dpkg-deb (Debian or Ubuntu); install yourself: $packages" >&2
     exit 1
@@ -70,6 +70,22 @@ done
 if [ -x "$servers/root/usr/bin/bogofilter-bdb" ]; then
     ln -sf bogofilter-bdb "$servers/root/usr/bin/bogofilter"
 fi
+
+# Programs that people type: found through .servers/bin, with the libraries and modules that came with them.
+mkdir -p "$servers/bin"
+for program in curl openssl swaks; do
+    if [ -x "$servers/root/usr/bin/$program" ]; then
+        cat >"$servers/bin/$program" <<'WRAPPER'
+#!/bin/sh
+root=$(cd "$(dirname "$0")/../root" && pwd)
+LD_LIBRARY_PATH=$(echo "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu* | tr ' ' ':')
+PERL5LIB=$(echo "$root"/usr/share/perl5 "$root"/usr/lib/*/perl5/* "$root"/usr/share/perl/5* "$root"/usr/lib/*/perl/5* | tr ' ' ':')
+export LD_LIBRARY_PATH PERL5LIB
+exec "$root/usr/bin/${0##*/}" "$@"
+WRAPPER
+        chmod +x "$servers/bin/$program"
+    fi
+done
 
 packages=$(missing "$servers/root" | tr '\n' ' ')
 if [ -n "$packages" ]; then
