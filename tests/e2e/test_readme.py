@@ -34,7 +34,7 @@ def blocks() -> list[tuple[bool, str]]:
 
 
 def environment() -> dict[str, str]:
-    """What a reader has; ``tests/conftest.py`` has put the programs that were unpacked aside behind the machine's own."""
+    """What a reader has; ``tests/conftest.py`` added the programs that were unpacked aside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FILTERD_", "PYTHON", "MAKE"))}
     kept.pop("MFLAGS", None)
     return kept
