@@ -15,7 +15,7 @@ from tests.house import reference
 
 ROOT = reference.ROOT
 DEPLOY = ROOT / "deploy"
-UNPACKED = ROOT / ".servers/root"
+UNPACKED = ROOT / ".servers/tree"
 METRIC = re.compile(r"\bfilterd_[a-z_]+\b")
 
 

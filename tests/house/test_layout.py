@@ -40,8 +40,9 @@ ONE_HOME = {
 """Library -> the only places that may import it."""
 UNSAFE = {"pickle", "joblib", "shelve", "marshal", "dill"}
 MACHINE = re.compile(
-    rb"(?<![\w.}])/(?:work|root|farm)/[a-z.]|\.pyenv|/tmp/wt/|(?:https?:)?//[a-z0-9.-]*(?:registry|pypi|files)\."
+    rb"(?<![\w.}/])/(?:home|root|work|Users)/[a-z.]|/site-packages/|(?:https?:)?//[a-z0-9.-]*(?:registry|pypi|files)\."
 )
+"""Paths of one machine, and addresses of package registries."""
 
 
 def _tracked() -> list[Path]:

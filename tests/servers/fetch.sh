@@ -1,5 +1,5 @@
 #!/bin/sh
-# Unpacks real servers for the tests from Debian's packages into .servers/root. Installs, configures and starts
+# Unpacks real servers for the tests from Debian's packages into .servers/tree. Installs, configures and starts
 # nothing; what the machine already has is used from where it is. Runs as any user.
 #
 #   tests/servers/fetch.sh            fetch what is missing
@@ -29,14 +29,14 @@ missing() { # the packages whose programs are neither in the given root nor on t
 }
 
 if [ -n "${FORCE:-}" ]; then rm -rf "$servers"; fi
-packages=$(missing "$servers/root" | tr '\n' ' ')
+packages=$(missing "$servers/tree" | tr '\n' ' ')
 if [ -z "$packages" ] && [ -f "$stamp" ] && [ -d "$servers/bin" ]; then exit 0; fi
 if [ -n "$packages" ] && ! { command -v apt-get && command -v dpkg-deb; } >/dev/null; then
     echo "fetch.sh: needs apt-get and dpkg-deb (Debian or Ubuntu); install yourself: $packages" >&2
     exit 1
 fi
 
-mkdir -p "$servers/archives/partial" "$servers/lists/partial" "$servers/root"
+mkdir -p "$servers/archives/partial" "$servers/lists/partial" "$servers/tree"
 # Private folders and no lock: neither apt's state nor another apt that runs now is touched.
 options="-qq -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Dir::Cache::archives=$servers/archives"
 options="$options -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Install-Recommends=false"
@@ -62,22 +62,22 @@ fi
 
 for archive in "$servers"/archives/*.deb; do
     if [ -e "$archive" ]; then
-        dpkg-deb -x "$archive" "$servers/root"
+        dpkg-deb -x "$archive" "$servers/tree"
         rm "$archive"
     fi
 done
 # Debian gives this one its plain name when it is installed.
-if [ -x "$servers/root/usr/bin/bogofilter-bdb" ]; then
-    ln -sf bogofilter-bdb "$servers/root/usr/bin/bogofilter"
+if [ -x "$servers/tree/usr/bin/bogofilter-bdb" ]; then
+    ln -sf bogofilter-bdb "$servers/tree/usr/bin/bogofilter"
 fi
 
 # Programs that people type: found through .servers/bin, with the libraries and modules that came with them.
 mkdir -p "$servers/bin"
 for program in curl openssl swaks; do
-    if [ -x "$servers/root/usr/bin/$program" ]; then
+    if [ -x "$servers/tree/usr/bin/$program" ]; then
         cat >"$servers/bin/$program" <<'WRAPPER'
 #!/bin/sh
-root=$(cd "$(dirname "$0")/../root" && pwd)
+root=$(cd "$(dirname "$0")/../tree" && pwd)
 LD_LIBRARY_PATH=$(echo "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu* | tr ' ' ':')
 PERL5LIB=$(echo "$root"/usr/share/perl5 "$root"/usr/lib/*/perl5/* "$root"/usr/share/perl/5* "$root"/usr/lib/*/perl/5* | tr ' ' ':')
 export LD_LIBRARY_PATH PERL5LIB
@@ -87,7 +87,7 @@ WRAPPER
     fi
 done
 
-packages=$(missing "$servers/root" | tr '\n' ' ')
+packages=$(missing "$servers/tree" | tr '\n' ' ')
 if [ -n "$packages" ]; then
     echo "fetch.sh: still missing: $packages" >&2
     exit 1

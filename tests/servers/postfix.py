@@ -1,6 +1,6 @@
 """A private Postfix in a temporary folder, on loopback, with the snippets of ``deploy/postfix`` exactly as shipped.
 
-Needs root (Postfix does) and the package's files, from ``.servers/root`` or from the machine. Only ports are
+Needs root (Postfix does) and the package's files, from ``.servers/tree`` or from the machine. Only ports are
 replaced in the snippets. Nothing of the machine is read or changed; the processes end with the block.
 """
 
@@ -26,7 +26,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SNIPPETS = ROOT / "deploy/postfix"
-UNPACKED = ROOT / ".servers/root"
+UNPACKED = ROOT / ".servers/tree"
 _PATIENCE_SECONDS = 30.0
 _QUEUES = ("incoming", "active", "deferred", "bounce", "defer", "corrupt", "flush", "saved", "trace", "hold")
 

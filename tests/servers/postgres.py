@@ -22,7 +22,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from sqlalchemy import make_url
 
-UNPACKED = Path(__file__).parents[2] / ".servers" / "root"
+UNPACKED = Path(__file__).parents[2] / ".servers" / "tree"
 USERS = ("postgres", "nobody", "daemon")
 _START_SECONDS = 60.0
 
