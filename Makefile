@@ -29,7 +29,7 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q -m "not real and not slow" tests
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not real and not slow" tests
 
 compare-bogofilter:  ## the shipped models beside bogofilter trained on the same split; needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all
