@@ -135,6 +135,14 @@ async def test_each_decision_about_a_message_has_its_own_verdict(store: Store) -
     }
 
 
+async def test_recent_verdicts_are_the_newest_first(store: Store, other: Store) -> None:
+    for message in (envelope(2), sms_envelope(3), envelope(1)):
+        await store.record(verdict(message))
+
+    assert [row.id for row in await other.recent(limit=2)] == [nth(3), nth(2)]
+    assert [row.id for row in await other.recent(channel=Channel.EMAIL)] == [nth(2), nth(1)]
+
+
 async def test_unknown_verdict_is_not_found(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.verdicts(nth(1))

@@ -82,6 +82,29 @@ def held(store) -> None:
     )
 
 
+# verdicts
+
+
+@pytest.mark.usefixtures("held")
+def test_verdicts_print_a_line_per_decision_that_cannot_steer_a_terminal(run: Run) -> None:
+    code, out, _ = run("verdicts")
+
+    title, line = out.splitlines()
+    assert code == 0
+    assert title.split("\t")[0] == "id"
+    assert line.split("\t") == [ID, "email", "quarantine", "spam", "held", "0.9700", "al\ufffdice@example.org"]
+
+
+def test_verdicts_as_json_are_one_array_whatever_octets_an_address_has(run: Run, store) -> None:
+    store(lambda s: s.hold(an_envelope("al\udcff@example.org", id=ID), RAW, HOLD))
+
+    code, out, _ = run("verdicts", "--json", "--channel", "email", "--limit", "1")
+
+    (verdict,) = json.loads(out)
+    assert (code, verdict["id"], verdict["sender"]) == (0, ID, "al?@example.org")
+    assert run("verdicts", "--json", "--channel", "sms")[1].strip() == "[]"
+
+
 # quarantine
 
 

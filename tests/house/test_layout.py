@@ -15,7 +15,6 @@ LONGEST_TEST_FILE = 700
 """One module's tests stay together."""
 LONGEST_FUNCTION = 60
 LONG_FILES = {
-    "filterd/edges/smtp_session.py": "one class that overrides aiosmtpd's session command by command",
     "tests/contract/test_store.py": "the whole contract of the store's ports, played on every database",
     "filterd/testing/memory.py": "one fake that implements every port of the store",
 }
