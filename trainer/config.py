@@ -109,7 +109,7 @@ _SMS = TrainConfig(
 
 
 def defaults(channel: Channel) -> TrainConfig:
-    """The run that made the bundles in the package."""
+    """What `trainer train` does unless told otherwise; the report of a bundle says what it was made with."""
     return _EMAIL if channel is Channel.EMAIL else _SMS
 
 
