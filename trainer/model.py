@@ -19,8 +19,6 @@ from filterd.core.bundle import Hashing
 from trainer.config import ModelConfig
 from trainer.export import recurrence, recurrent_weights
 
-_WINDOW = 3
-"""Steps the convolution sees."""
 _LOW = -1e4
 """Stands for minus infinity where nothing may win a maximum."""
 _SIDE_LIMIT = 4.0

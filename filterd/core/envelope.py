@@ -66,11 +66,6 @@ class Envelope:
         if self.received_at.tzinfo is None:
             raise ValueError("received_at must be aware")
 
-    @property
-    def sender_domain(self) -> str:
-        """The sender's domain in lower case; empty for the null sender or a phone number."""
-        return domain_of(self.sender)
-
     def only(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same envelope for a part of its recipients."""
         return replace(self, recipients=recipients)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import smtplib
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from filterd.demo.customer import CustomerUrl
 from filterd.demo.embedded import Ports, command, daemon, get, write_config
 from filterd.demo.keys import DemoKeys
 from filterd.demo.messages import MAILS, TEXTS, Sample, as_email
-from filterd.demo.sink import MailSink
+from filterd.demo.sink import MailSink, on_a_thread
 
 RECIPIENT = "tom.brown@inbox.example"
 NUMBER = "+15550199000"
@@ -44,7 +41,7 @@ def main() -> int:
         keys = DemoKeys.generate()
         ports = Ports.free()
         config = root / "filterd.toml"
-        with mail_sink(root / "delivered") as next_hop:
+        with on_a_thread(MailSink(root / "delivered")) as next_hop:
             sms = keys.as_toml(f"http://127.0.0.1:{ports.http}", customer.url)
             write_config(config, ports, state=root / "state", next_hop=next_hop, extra=sms)
             with daemon(config, ports, root / "filterd.log"):
@@ -53,22 +50,6 @@ def main() -> int:
                 show(sent, rows)
                 teach(config, rows)
                 return count(config, ports, root / "delivered", customer, len(sent))
-
-
-@contextmanager
-def mail_sink(folder: Path) -> Iterator[int]:
-    """A mail sink on its own thread; yields its port."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    sink = MailSink(folder)
-    try:
-        yield asyncio.run_coroutine_threadsafe(sink.start(), loop).result(timeout=10)
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(timeout=10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def send_mails(port: int) -> Iterator[Sent]:

@@ -6,10 +6,15 @@ Speaks enough of RFC 5321 for one well-behaved client on loopback; it is not a m
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _OFFERS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 _LINE_LIMIT = 65_536
+_STEP_SECONDS = 10.0
+"""Longest wait for the sink's thread to start or stop it."""
 
 
 class MailSink:
@@ -82,6 +87,21 @@ class MailSink:
     def _keep(self, raw: bytes) -> None:
         self.count += 1
         (self.folder / f"{self.count}.eml").write_bytes(raw)
+
+
+@contextmanager
+def on_a_thread(sink: MailSink) -> Iterator[int]:
+    """Run ``sink`` on an event loop and a thread of its own, beside code that blocks; yields its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(sink.start(), loop).result(timeout=_STEP_SECONDS)
+    finally:
+        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(timeout=_STEP_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=_STEP_SECONDS)
+        loop.close()
 
 
 def _ehlo() -> bytes:

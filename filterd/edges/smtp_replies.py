@@ -16,7 +16,6 @@ OK = _reply(250, "2.0.0", "Ok")
 BYE = _reply(221, "2.0.0", "Bye")
 SENDER_OK = _reply(250, "2.1.0", "Ok")
 SEND_DATA = Reply(code=354, lines=("End data with <CR><LF>.<CR><LF>",))
-START_TLS = _reply(220, "2.0.0", "Ready to start TLS")
 CANNOT_VERIFY = _reply(252, "2.1.5", "Cannot verify, but will take message and try delivery")
 
 TOO_MANY_SESSIONS = _reply(421, "4.3.2", "Too many connections, try again later")

@@ -27,14 +27,13 @@ import contextlib
 import json
 import re
 import socket
-import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filterd.demo.embedded import Ports, command, daemon, write_config
-from filterd.demo.sink import MailSink
+from filterd.demo.sink import MailSink, on_a_thread
 
 TIMEOUT_SECONDS = 20.0
 
@@ -117,17 +116,8 @@ def next_hop(folder: Path, fault: str) -> Iterator[int]:
             unused.bind(("127.0.0.1", 0))
             yield unused.getsockname()[1]
         return
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    sink = NextHop(folder, fault)
-    try:
-        yield asyncio.run_coroutine_threadsafe(sink.start(), loop).result(timeout=10)
-    finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(timeout=10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
-        loop.close()
+    with on_a_thread(NextHop(folder, fault)) as port:
+        yield port
 
 
 def play(scenario: Scenario, root: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from filterd.demo.__main__ import mail_sink
 from filterd.demo.embedded import Ports
+from filterd.demo.sink import MailSink, on_a_thread
 from tests.servers.gateway import PATIENCE_SECONDS, Gateway, running, wait_until, write_settings
 
 pytestmark = pytest.mark.slow
@@ -32,13 +32,24 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def next_hop(root: Path) -> Iterator[int]:
-    with mail_sink(root / "delivered") as port:
+    with on_a_thread(MailSink(root / "delivered")) as port:
         yield port
 
 
 def _send(gateway: Gateway, text: str) -> None:
     with smtplib.SMTP("127.0.0.1", gateway.ports.smtp, local_hostname="client.example", timeout=30) as client:
         client.sendmail("ann@example.org", ["bob@example.net"], text)
+
+
+def _client_in_data(gateway: Gateway) -> smtplib.SMTP:
+    """A client whose message has begun and has not ended."""
+    client = smtplib.SMTP("127.0.0.1", gateway.ports.smtp, local_hostname="client.example", timeout=30)
+    client.ehlo()
+    client.mail("ann@example.org")
+    client.rcpt("bob@example.net")
+    client.putcmd("data")
+    assert client.getreply()[0] == 354
+    return client
 
 
 def _delivered(root: Path) -> int:
@@ -101,12 +112,7 @@ def test_sigterm_finishes_the_message_in_flight_and_refuses_new_ones(root: Path,
     ports = Ports.free()
     config = write_settings(root, ports, next_hop=next_hop)
     with running(root, config, ports) as gateway:
-        client = smtplib.SMTP("127.0.0.1", ports.smtp, local_hostname="client.example", timeout=30)
-        client.ehlo()
-        client.mail("ann@example.org")
-        client.rcpt("bob@example.net")
-        client.putcmd("data")
-        assert client.getreply()[0] == 354
+        client = _client_in_data(gateway)
         gateway.signal(signal.SIGTERM)
         wait_until(lambda: gateway.events("server.stopping"))
         wait_until(lambda: _refused(ports.smtp))
@@ -133,12 +139,7 @@ def test_second_sigterm_stops_at_once(root: Path, next_hop: int) -> None:
     ports = Ports.free()
     config = write_settings(root, ports, next_hop=next_hop)
     with running(root, config, ports) as gateway:
-        client = smtplib.SMTP("127.0.0.1", ports.smtp, local_hostname="client.example", timeout=30)
-        client.ehlo()
-        client.mail("ann@example.org")
-        client.rcpt("bob@example.net")
-        client.putcmd("data")
-        assert client.getreply()[0] == 354
+        client = _client_in_data(gateway)
         gateway.signal(signal.SIGTERM)
         wait_until(lambda: gateway.events("server.stopping"))
         gateway.signal(signal.SIGTERM)

@@ -16,8 +16,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from filterd.demo.__main__ import mail_sink
 from filterd.demo.embedded import Ports
+from filterd.demo.sink import MailSink, on_a_thread
 from tests.servers import gateway, postfix
 from tests.servers.gateway import Gateway, wait_until
 
@@ -78,7 +78,7 @@ def chain(root: Path, position: str, *, options: tuple[str, ...] = (), extra: st
     ports, back = Ports.free(), _free_port()
     position_line = f'position = "{position}"\n'
     with ExitStack() as stack:
-        destination = stack.enter_context(mail_sink(root / "mailbox"))
+        destination = stack.enter_context(on_a_thread(MailSink(root / "mailbox")))
         config = gateway.write_settings(root, ports, next_hop=back, extra=extra)
         text = config.read_text(encoding="utf-8")
         config.write_text(text.replace("[smtp]\n", f"[smtp]\n{position_line}"), encoding="utf-8")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filterd.core.envelope import Channel
 from trainer.example import Example
-from trainer.sources.modern import Part, Written, written
+from trainer.sources.modern import Part, Written, examples
 
 _AGENTS = (
     ("X-Mailer", "Outbox 16.0"),
@@ -47,16 +47,7 @@ _SPAN_MINUTES = 60 * 24 * 400
 
 def read(path: Path, part: Part = Part.TRAIN) -> Iterator[Example]:
     """The corpus's messages of one part. Raises CorpusError."""
-    for message in written(path):
-        if message.part is part:
-            yield Example(
-                id=message.id,
-                corpus="modern",
-                channel=Channel.EMAIL,
-                label=message.label,
-                raw=composed(message),
-                group=message.kind,
-            )
+    return examples(path, part, Channel.EMAIL, composed)
 
 
 def composed(message: Written) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from filterd.core.envelope import Channel
 from trainer.errors import CorpusError
-from trainer.example import Label
+from trainer.example import Example, Label
 
 FOLDER = Path(__file__).parents[1] / "modern"
 """Where the package keeps its own corpora."""
@@ -40,6 +41,20 @@ class Written:
     text: str
     html: str
     """Empty when the message has no HTML alternative."""
+
+
+def examples(path: Path, part: Part, channel: Channel, raw_of: Callable[[Written], bytes]) -> Iterator[Example]:
+    """The messages of one part, each as ``raw_of`` writes it. Raises CorpusError."""
+    for message in written(path):
+        if message.part is part:
+            yield Example(
+                id=message.id,
+                corpus="modern",
+                channel=channel,
+                label=message.label,
+                raw=raw_of(message),
+                group=message.kind,
+            )
 
 
 def written(path: Path) -> Iterator[Written]:

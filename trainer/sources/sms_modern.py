@@ -7,18 +7,9 @@ from pathlib import Path
 
 from filterd.core.envelope import Channel
 from trainer.example import Example
-from trainer.sources.modern import Part, written
+from trainer.sources.modern import Part, examples
 
 
 def read(path: Path, part: Part = Part.TRAIN) -> Iterator[Example]:
     """The corpus's messages of one part. Raises CorpusError."""
-    for message in written(path):
-        if message.part is part:
-            yield Example(
-                id=message.id,
-                corpus="modern",
-                channel=Channel.SMS,
-                label=message.label,
-                raw=message.text.encode(),
-                group=message.kind,
-            )
+    return examples(path, part, Channel.SMS, lambda message: message.text.encode())
