@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from trainer.errors import ExportParityError
 from trainer.export import check_parity, to_onnx
 from trainer.features import Encoded, encode, flattened, stack
 from trainer.input_pipeline import draw_weights, labels_of
+from trainer.measurement import checkout
 from trainer.metrics import balanced_weights
 from trainer.model import WideDeep
 from trainer.prepare import Split
@@ -146,7 +146,7 @@ def _publish(
         points=points,
         created_at=created,
         corpus=str(json.loads(manifest)["sha256"]),
-        commit=_commit(),
+        commit=checkout(),
         tools=MappingProxyType({name: version(name) for name in _TOOLS}),
     )
     report = _report(spec, config, prepared, trained, model, parity)
@@ -190,19 +190,3 @@ def _probes(model: LoadedModel) -> tuple[Probe, ...]:
         Probe(raw=text, logit=model.score(extractor(text.encode("latin-1")).tokens))
         for text in probes.texts(model.spec.channel)
     )
-
-
-def _commit() -> str:
-    """Short hash of the checkout, empty outside of one."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607  (whatever git the developer has)
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return found.stdout.strip()
