@@ -1,4 +1,4 @@
-"""What a training run may vary: caps, splits, sizes, rates. One set of defaults per channel."""
+"""What a training run may vary: caps, splits, sizes, rates. One recipe per channel: ``recipes/{email,sms}.toml``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from filterd.core.envelope import Channel
+from trainer import recipe
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -77,40 +78,9 @@ class TrainConfig:
     """Most examples per corpus and label in a quick run."""
 
 
-_EMAIL = TrainConfig(
-    channel=Channel.EMAIL,
-    split=SplitConfig(
-        caps={"enron-spam/ham": 5000, "enron-spam/spam": 6000, "enron-raw-ham/ham": 4000},
-        group_caps={"templates-ham": 350},
-        held_groups={
-            "templates-ham": {
-                "sendwithus-templates": "validation",
-                "bookstack": "validation",
-                "listmonk": "validation",
-                "this-week-in-rust": "test",
-                "alfio": "test",
-                "postmark-templates": "test",
-                "keycloak-mfa-plugins": "test",
-            }
-        },
-    ),
-    model=ModelConfig(filters=64, pool=4),
-)
-_SMS = TrainConfig(
-    channel=Channel.SMS,
-    split=SplitConfig(
-        caps={"super-legacy/ham": 10_000, "super-latest/spam": 8000},
-        group_caps={"templates-ham": 400},
-    ),
-    model=ModelConfig(),
-    epoch_examples=16_000,
-    flatten_share=0.35,
-)
-
-
 def defaults(channel: Channel) -> TrainConfig:
     """What `trainer train` does unless told otherwise; the report of a bundle says what it was made with."""
-    return _EMAIL if channel is Channel.EMAIL else _SMS
+    return recipe.find(channel.value).into(TrainConfig)
 
 
 def quick(config: TrainConfig) -> TrainConfig:

@@ -3,6 +3,7 @@
 ::
 
     TrainerError
+    ├── RecipeError          a recipe is unknown, or has an unknown key or a wrong value; names the file and the key
     ├── CorpusError          a corpus is missing, truncated, mislabelled or has a single class; names the file
     ├── TrainingDiverged     the loss is not a number any more
     ├── ExportParityError    the exported graph is not the trained model
@@ -15,6 +16,10 @@ from __future__ import annotations
 
 class TrainerError(Exception):
     """An error of the trainer."""
+
+
+class RecipeError(TrainerError):
+    """A recipe cannot be used."""
 
 
 class CorpusError(TrainerError):
