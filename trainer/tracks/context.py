@@ -48,7 +48,7 @@ class Context:
 
 
 def _short(folder: Path) -> str:
-    """The folder as seen from the checkout where it lies inside; its name elsewhere, which says nothing of a machine."""
+    """The folder as seen from the checkout; only its name where it lies elsewhere: no path of a machine is told."""
     root = Path(__file__).parents[2]
     resolved = folder.resolve()
     return str(resolved.relative_to(root)) if resolved.is_relative_to(root) else folder.name
