@@ -39,22 +39,26 @@ def write_bundle(
         raise ValueError(f"a bundle needs {missing[0]}")
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     signed = replace(spec, files=MappingProxyType(sums))
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+    return write_folder(folder / spec.id, {**files, SPEC_FILE: signed.to_json().encode()}, verify=verify)
+
+
+def write_folder(final: Path, files: Mapping[str, bytes], *, verify: Callable[[Path], object] = lambda _: None) -> Path:
+    """The new folder ``final`` with exactly these files, or, after any failure, nothing. Raises OSError."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=final.parent))
     try:
-        for name, content in {**files, SPEC_FILE: signed.to_json().encode()}.items():
+        for name, content in files.items():
             with (draft / name).open("wb") as handle:
                 handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
         verify(draft)
         draft.chmod(0o755)
-        final = folder / spec.id
         draft.replace(final)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    _sync(folder)
+    _sync(final.parent)
     return final
 
 
