@@ -16,6 +16,7 @@ from filterd.core.message import ParseLimits
 from filterd.core.tokens import DEFAULT_HASHING
 from filterd.inference.loaded import LoadedModel, Scorer
 from trainer import build as line
+from trainer import fit as middle
 from trainer import train as training
 from trainer.cli import app
 from trainer.compare import held_out_table
@@ -104,8 +105,8 @@ def test_build_when_a_step_fails_then_no_bundle_is_left(data, tmp_path, monkeypa
         raise error("not this time")
 
     if name != "train":
-        monkeypatch.setattr(line, "train", _untrained)
-    monkeypatch.setattr(line, name, fail)
+        monkeypatch.setattr(middle, "train", _untrained)
+    monkeypatch.setattr(middle, name, fail)
 
     with pytest.raises(error):
         line.build(quick(defaults(Channel.SMS)), data, tmp_path, jobs=1, progress=nothing, say=nothing)
