@@ -95,6 +95,52 @@ def compare(
         typer.echo(line)
 
 
+@app.command()
+def predict(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts, or - for standard input as one text")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of a bundle or recipe; else the package's bundle of the channel")
+    ] = None,
+    channel: Annotated[Channel | None, typer.Option(help="email or sms; the bundle's own, else sms")] = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object per text")] = False,
+) -> None:
+    """Score texts: probability, label at the operating point `normal`, and the words that moved it most."""
+    import json
+
+    from trainer.predict import as_json, as_row
+    from trainer.predict import predict as predictions
+
+    raw = [sys.stdin.buffer.read().rstrip(b"\r\n") if text == "-" else os.fsencode(text) for text in texts]
+    for each in predictions(raw, bundle, channel):
+        typer.echo(json.dumps(as_json(each), ensure_ascii=True) if is_json else as_row(each))
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle or recipe")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A folder, file:///folder or s3://bucket/prefix")],
+) -> None:
+    """Store a bundle where other machines can pull it; prints the name it has there."""
+    from trainer import stores
+
+    stored = stores.push(folder, url)
+    typer.echo(f"{stored.group}/{stored.id}")
+
+
+@app.command()
+def pull(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A folder, file:///folder or s3://bucket/prefix")],
+    into: Annotated[Path, typer.Option(help="Folder that receives the bundle's folder")],
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id, or latest; with group/ in front where needed")
+    ] = "latest",
+) -> None:
+    """Fetch a bundle with every checksum verified; prints its folder."""
+    from trainer import stores
+
+    typer.echo(stores.pull(url, id, into))
+
+
 def data_folder(given: Path | None) -> Path:
     """The folder of the corpora: the option, the environment, or the default beside the checkout."""
     if given is not None:

@@ -8,7 +8,12 @@
     ├── TrainingDiverged     the loss is not a number any more
     ├── ExportParityError    the exported graph is not the trained model
     ├── CalibrationError     no operating point can be chosen from these examples
-    └── ToolMissing          a program to compare with is not installed
+    ├── ToolMissing          a program or library that a command needs is not installed
+    ├── ManifestError        a folder is neither a bundle nor a recipe's, or does not say what it holds; names the file
+    └── StoreError           a store of bundles cannot be used; names the URL and what to check
+        ├── NotStored        the store has no such bundle; says what it has
+        ├── StoreConflict    that id is there with other content; what is published never changes
+        └── ObjectChanged    an object is not what was pushed; nothing of it is kept
 """
 
 from __future__ import annotations
@@ -39,4 +44,24 @@ class CalibrationError(TrainerError):
 
 
 class ToolMissing(TrainerError):
-    """A program to compare with is not installed."""
+    """A program or library that a command needs is not installed."""
+
+
+class ManifestError(TrainerError):
+    """A folder does not say what it holds."""
+
+
+class StoreError(TrainerError):
+    """A store of bundles cannot be used."""
+
+
+class NotStored(StoreError):
+    """The store has no such bundle."""
+
+
+class StoreConflict(StoreError):
+    """That id is there with other content."""
+
+
+class ObjectChanged(StoreError):
+    """An object of the store is not what was pushed."""
