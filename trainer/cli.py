@@ -14,6 +14,7 @@ from filterd.core.envelope import Channel
 from filterd.errors import FilterdError
 from trainer.config import TrainConfig, defaults, quick
 from trainer.errors import TrainerError
+from trainer.recipe import Kind, find
 
 app = typer.Typer(help="Trains and measures the models that filterd serves.", no_args_is_help=True)
 
@@ -29,19 +30,27 @@ JobsOption = Annotated[int, typer.Option(help="Processes that read messages", mi
 
 @app.command()
 def train(
-    channel: ChannelOption,
+    channel: Annotated[Channel | None, typer.Option(help="email or sms: the recipe of that name")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to train: a name in trainer/recipes, or a TOML file")
+    ] = None,
     data: DataOption = None,
     out: Annotated[Path, typer.Option(help="Folder that receives the bundle and the run's curves")] = Path("runs"),
     fast: FastOption = False,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and draws")] = None,
     jobs: JobsOption = 2,
+    push: Annotated[str | None, typer.Option(metavar="URL", help="Store to push the result to, as `push` does")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Folder that receives a published system's measurement: docs/evaluation")
+    ] = None,
 ) -> None:
-    """Train a model on the corpora and write its bundle; prints the bundle's folder last."""
+    """Train what a recipe says and write its folder, which is printed last: a bundle, or a published system."""
+    if (channel is None) == (recipe is None):
+        raise typer.BadParameter("give --recipe or --channel, and not both")
+    found = find(recipe or str(channel))
     _quiet_tensorflow()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from trainer.build import build
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -51,15 +60,25 @@ def train(
         def progress(done: int, total: int, words: str) -> None:
             bar.update(task, completed=done, total=total, description=words)
 
-        bundle = build(
-            _config(channel, fast=fast, seed=seed),
-            data_folder(data),
-            out,
-            jobs=jobs,
-            progress=progress,
-            say=console.print,
-        )
-    typer.echo(bundle)
+        if found.kind is Kind.GATEWAY:
+            from trainer.build import build
+
+            config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
+            folder = build(config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print)
+        else:
+            from trainer.published.lines import train as train_published
+
+            outcome = train_published(
+                found, data_folder(data), out, is_fast=fast, seed=seed, progress=progress, say=console.print
+            )
+            folder = outcome.folder
+            if record is not None:
+                outcome.record(record)
+    if push is not None:
+        from trainer.stores import push as push_to
+
+        push_to(folder, push)
+    typer.echo(folder)
 
 
 @app.command()
@@ -150,7 +169,10 @@ def data_folder(given: Path | None) -> Path:
 
 
 def _config(channel: Channel, *, fast: bool, seed: int | None) -> TrainConfig:
-    config = defaults(channel)
+    return _adapted(defaults(channel), fast=fast, seed=seed)
+
+
+def _adapted(config: TrainConfig, *, fast: bool, seed: int | None) -> TrainConfig:
     config = config if seed is None else replace(config, seed=seed)
     return quick(config) if fast else config
 

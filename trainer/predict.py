@@ -18,8 +18,6 @@ from trainer.example import Label
 from trainer.manifest import RECIPE_FILE
 
 POINT = "normal"
-_EVEN = 0.5
-"""A published system has no operating points; it decides for the likelier label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +28,10 @@ class Prediction:
     model: str
     """Id of the bundle, or name of the system's folder."""
     probability: float
-    """P(spam), [0, 1]; of a system trained on reviews, P(positive)."""
+    """P(spam), [0, 1]; of a published system, that of the second of its labels."""
     threshold: float
-    label: Label
-    """Spam from the threshold on."""
+    label: str
+    """``spam``, or the second label, from the threshold on."""
     words: tuple[Evidence, ...] = ()
     """The words that moved the linear path most; a published system tells none."""
 
@@ -42,7 +40,7 @@ def predict(texts: Sequence[bytes], folder: Path | None, channel: Channel | None
     """One prediction per text, by the bundle or system in ``folder``, else by the package's bundle of the channel.
 
     A text is what the daemon would receive: an SMS in UTF-8, or a message, which may lack its headers. Without
-    folder and channel they are SMS. Raises BundleError, ManifestError or Unscannable.
+    folder and channel they are SMS. Raises BundleError, ManifestError, ScanFailed.
     """
     if folder is None:
         return _by_bundle(texts, packaged_models() / (channel or Channel.SMS).value, channel)
@@ -60,29 +58,39 @@ def _by_bundle(texts: Sequence[bytes], folder: Path, channel: Channel | None) ->
     if channel not in {None, spec.channel}:
         raise ContractMismatch(f"{folder} is a bundle of channel {spec.channel.value}; leave --channel out")
     scorer = Scorer({spec.channel: model}, limits)
-    made = []
-    for text in texts:
-        scan = scorer.scan(spec.channel, text)
-        made.append(_made(text, spec.id, scan.probability, spec.points[POINT], scan.evidence))
-    return made
+    found = ((text, scorer.scan(spec.channel, text)) for text in texts)
+    return [
+        Prediction(
+            text=_shown(text),
+            model=spec.id,
+            probability=scan.probability,
+            threshold=spec.points[POINT],
+            label=(Label.SPAM if scan.probability >= spec.points[POINT] else Label.HAM).value,
+            words=scan.evidence,
+        )
+        for text, scan in found
+    ]
 
 
 def _by_system(texts: Sequence[bytes], folder: Path) -> list[Prediction]:
-    from trainer.published.served import Served  # noqa: PLC0415  # reads tokenizers that a bundle does not need
+    from trainer.published.served import Served  # noqa: PLC0415  # a bundle needs nothing of it
 
-    found = Served.open(folder).predict([text.decode("utf-8", "replace") for text in texts])
-    return [_made(text, folder.name, float(p), _EVEN, ()) for text, p in zip(texts, found, strict=True)]
+    system = Served.open(folder)
+    shown = [_shown(text) for text in texts]
+    return [
+        Prediction(
+            text=text,
+            model=folder.resolve().name,
+            probability=float(probability),
+            threshold=system.threshold,
+            label=system.classes[probability >= system.threshold],
+        )
+        for text, probability in zip(shown, system.predict(shown), strict=True)
+    ]
 
 
-def _made(text: bytes, model: str, probability: float, threshold: float, words: tuple[Evidence, ...]) -> Prediction:
-    return Prediction(
-        text=text.decode("utf-8", "replace"),
-        model=model,
-        probability=probability,
-        threshold=threshold,
-        label=Label.SPAM if probability >= threshold else Label.HAM,
-        words=words,
-    )
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def as_json(prediction: Prediction) -> dict[str, object]:
@@ -92,7 +100,7 @@ def as_json(prediction: Prediction) -> dict[str, object]:
         "model": prediction.model,
         "probability": prediction.probability,
         "threshold": prediction.threshold,
-        "label": prediction.label.value,
+        "label": prediction.label,
         "words": [[each.token, each.weight] for each in prediction.words],
     }
 
@@ -100,5 +108,5 @@ def as_json(prediction: Prediction) -> dict[str, object]:
 def as_row(prediction: Prediction) -> str:
     """``0.9866  spam   call +0.17, claim +0.12``, without a character that could steer a terminal."""
     words = ", ".join(f"{each.token} {each.weight:+.2f}" for each in prediction.words)
-    row = f"{prediction.probability:.4f}  {prediction.label.value:4}   {words or '-'}"
+    row = f"{prediction.probability:.4f}  {prediction.label:4}   {words or '-'}"
     return "".join(c if c.isprintable() else "?" for c in row)

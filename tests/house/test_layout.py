@@ -35,6 +35,7 @@ ONE_HOME = {
     "uvicorn": ("filterd/http_server.py",),
     "prometheus_client": ("filterd/metrics.py", "filterd/admin.py", "filterd/bootstrap.py"),
     "tensorflow": ("trainer/",),
+    "obstore": ("trainer/stores.py",),
 }
 """Library -> the only places that may import it."""
 UNSAFE = {"pickle", "joblib", "shelve", "marshal", "dill"}
