@@ -1,7 +1,7 @@
 """Turns a trained network into an ONNX graph with fused recurrent nodes and exact lengths, and proves it equal.
 
 The serving function is traced with one ``CudnnRNNV3`` per recurrent layer, which never runs; a tf2onnx handler turns
-it into ONNX ``LSTM`` or ``GRU`` with ``sequence_lens``. A masked Keras layer would become a ``Loop`` that is ten times
+it into ONNX ``LSTM``, ``GRU`` or ``RNN`` with ``sequence_lens``. A masked Keras layer becomes a ``Loop``, ten times
 slower (tensorflow-onnx 1684, 1871). Gate order: Keras LSTM i, f, c, o is ONNX i, o, f, c; GRU z, r, h is the same.
 """
 
@@ -28,7 +28,10 @@ IR_VERSION = 8
 PARITY = 1e-4
 """Largest difference between Keras and ONNX Runtime, in log-odds."""
 _FORBIDDEN = frozenset({"Loop", "Scan", "If"})
-_LSTM_ORDER = (0, 3, 1, 2)
+_ORDER = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2), "rnn_tanh": (0,), "rnn_relu": (0,)}
+"""Cell, as ``CudnnRNNV3`` names it -> where each ONNX gate stands in Keras's weights."""
+_OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
+_ACTIVATIONS = {"rnn_tanh": "Tanh", "rnn_relu": "Relu"}
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +41,7 @@ class RecurrentWeights:
     """Weights of one recurrent layer as ONNX wants them, first axis: direction."""
 
     cell: str
-    """lstm or gru."""
+    """lstm, gru, rnn_tanh or rnn_relu."""
     units: int
     kernel: Floats
     """float32[D, gates * units, input]"""
@@ -58,15 +61,15 @@ def recurrent_weights(cell: str, units: int, directions: Sequence[Sequence[Float
 
     A GRU must have been built with ``reset_after=True``, Keras's default.
     """
-    order = _LSTM_ORDER if cell == "lstm" else (0, 1, 2)
+    order = _ORDER[cell]
     kernels, recurrents, biases = [], [], []
     for kernel, recurrent, bias in directions:
         kernels.append(_gates(kernel, order).T)
         recurrents.append(_gates(recurrent, order).T)
-        if cell == "lstm":
-            biases.append(np.concatenate([_gates(bias, order), np.zeros_like(bias)]))
-        else:
+        if cell == "gru":  # its two biases, of input and of state, are ONNX's two
             biases.append(bias.reshape(-1))
+        else:
+            biases.append(np.concatenate([_gates(bias, order), np.zeros_like(bias)]))
     return RecurrentWeights(
         cell=cell, units=units, kernel=np.stack(kernels), recurrent=np.stack(recurrents), bias=np.stack(biases)
     )
@@ -117,10 +120,12 @@ class FusedRecurrence:
         attributes: dict[str, Any] = {"hidden_size": units, "direction": _direction(directions)}
         if cell == "gru":
             attributes["linear_before_reset"] = 1
+        if cell in _ACTIVATIONS:
+            attributes["activations"] = [_ACTIVATIONS[cell]] * directions
         output, dtype = node.output[0], ctx.get_dtype(node.output[0])
         ctx.remove_node(node.name)
         fused = ctx.make_node(
-            cell.upper(),
+            _OPERATORS[cell],
             [inputs, *names, lengths],
             attr=attributes,
             shapes=[[-1, directions, -1, units]],
@@ -131,7 +136,7 @@ class FusedRecurrence:
 
 
 def _parts(flat: Floats, cell: str, directions: int, width: int, units: int) -> dict[str, Floats]:
-    gates = {"lstm": 4, "gru": 3}[cell] * units
+    gates = len(_ORDER[cell]) * units
     first, second = directions * gates * width, directions * gates * (width + units)
     return {
         "W": flat[:first].reshape(directions, gates, width),
@@ -159,7 +164,7 @@ def _flatten(ctx: Any, fused: str, directions: int, units: int, output: str, dty
 
 
 def to_onnx(serve: Callable[..., Any], signature: Sequence[Any], *, recurrent_layers: int) -> bytes:
-    """The graph of a serving function that returns ``{"logit": float32[B]}``. Raises ExportParityError.
+    """The graph of a serving function; its outputs are named as the keys it returns. Raises ExportParityError.
 
     tf2onnx logs what it cannot convert and goes on, so the result is checked here.
     """
@@ -180,7 +185,7 @@ def check_graph(model: Any, *, recurrent_layers: int) -> None:
     operators = [node.op_type for node in model.graph.node]
     if found := _FORBIDDEN.intersection(operators):
         raise ExportParityError(f"the exported graph has the slow node {min(found)}")
-    fused = sum(operator in {"LSTM", "GRU", "RNN"} for operator in operators)
+    fused = sum(operator in _OPERATORS.values() for operator in operators)
     if fused != recurrent_layers:
         raise ExportParityError(f"the exported graph has {fused} fused recurrent nodes, expected {recurrent_layers}")
     if any(tensor.external_data for tensor in model.graph.initializer):

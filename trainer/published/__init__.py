@@ -1,0 +1,1 @@
+"""Systems that tutorials published: trained from a recipe, exported, measured their way and ours."""
