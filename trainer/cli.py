@@ -61,9 +61,10 @@ def train(
             bar.update(task, completed=done, total=total, description=words)
 
         if found.kind is Kind.GATEWAY:
+            # Before the import, which takes seconds: a wrong key is told at once.
+            config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             from trainer.build import build
 
-            config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             folder = build(config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print)
         else:
             from trainer.published.lines import train as train_published
