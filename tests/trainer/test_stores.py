@@ -198,6 +198,18 @@ def test_pull_when_the_manifest_is_another_bundle_s_then_it_is_refused(store, bu
         pull(store.url, "sms-2", tmp_path / "in")
 
 
+def test_pull_when_it_is_no_bundle_to_the_daemon_then_nothing_is_kept(store, bundle, tmp_path):
+    tree = json.loads((bundle / "bundle.json").read_text())
+    del tree["files"]["model.onnx"]
+    (bundle / "bundle.json").write_text(json.dumps(tree))
+    push(bundle, store.url)
+
+    with pytest.raises(StoreError, match=rf"{BUNDLE}: is not a bundle .* has no checksum of model\.onnx"):
+        pull(store.url, BUNDLE, tmp_path / "in")
+
+    assert not list(tmp_path.glob("in/*"))
+
+
 @pytest.mark.parametrize("name", ["sms-nobody", "email/latest", f"email/{BUNDLE}", "../secret"])
 def test_pull_when_the_id_is_unknown_then_what_is_there_is_listed(store, bundle, tmp_path, name):
     push(bundle, store.url)
