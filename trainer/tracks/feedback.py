@@ -62,11 +62,11 @@ def immediate(_: Sequence[Example], __: int) -> Reporter:
     return lambda example, _: example.label
 
 
-def delayed(first: int) -> Mode:
-    """The first so many only."""
+def delayed(share: float) -> Mode:
+    """The first messages, that share of the stream; of the others nothing."""
 
-    def mode(_: Sequence[Example], __: int) -> Reporter:
-        left = iter(range(first))
+    def mode(stream: Sequence[Example], _: int) -> Reporter:
+        left = iter(range(round(share * len(stream))))
         return lambda example, _: None if next(left, None) is None else example.label
 
     return mode
