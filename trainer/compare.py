@@ -20,7 +20,7 @@ from filterd.core.message import ParseLimits
 from filterd.inference.loaded import LoadedModel
 from trainer import comparison, evaluate
 from trainer.collector import stripped
-from trainer.comparison import Scored, Test
+from trainer.comparison import Facts, Scored
 from trainer.config import TrainConfig
 from trainer.corpora import prepare
 from trainer.errors import TrainerError
@@ -78,7 +78,7 @@ class Parts:
     train: tuple[Example, ...]
     """In the order it is learned, corpora mixed."""
     test: tuple[Example, ...]
-    facts: Test
+    facts: Facts
 
 
 def compare(
@@ -168,7 +168,7 @@ def _parts(held: HeldPart, *, is_raw: bool) -> Parts:
     return Parts(
         train=tuple(each if is_raw else _stripped(each) for each in learned),
         test=tuple(each if is_raw else _stripped(each) for each in (corpus.examples[i] for i in test)),
-        facts=Test(
+        facts=Facts(
             labels=held.prepared.labels[test], corpora=held.prepared.names[test], clusters=corpus.clusters[test]
         ),
     )
