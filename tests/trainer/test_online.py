@@ -202,6 +202,20 @@ def test_newsletters_when_three_in_ten_are_called_spam_then_other_messages_keep_
     assert np.mean([label is Label.SPAM for label in found[100:]]) == pytest.approx(0.3, abs=0.07)
 
 
+def test_newsletter_when_only_a_header_speaks_of_leaving_then_it_is_none():
+    post = Example(
+        id="p",
+        corpus="c",
+        channel=Channel.EMAIL,
+        label=Label.HAM,
+        raw=mail("re: kernel", "it works", extra="List-Unsubscribe: <mailto:x@example.org>\r\n"),
+    )
+    letter = replace(post, raw=mail("news", "Click to unsubscribe"))
+
+    assert not feedback.is_newsletter(post)
+    assert feedback.is_newsletter(letter)
+
+
 def test_one_sided_when_a_message_was_held_then_nobody_reports_it():
     stream = messages(1_000)
 
