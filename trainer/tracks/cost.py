@@ -37,7 +37,7 @@ from trainer.tracks.scratch import read
 
 _FILES = {Channel.EMAIL: "email-spamassassin.tar.xz", Channel.SMS: "sms-uci.tar.xz"}
 _NAMES = {Channel.EMAIL: "SpamAssassin mails", Channel.SMS: "UCI SMS"}
-_MEASURED, _FAST_MEASURED = 2_000, 60
+_MEASURED, _FAST_MEASURED = 1_000, 60
 _IN_A_ROW = 100
 _STARTS = 3
 _TIMEOUT_SECONDS = 300
