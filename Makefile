@@ -22,7 +22,9 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@PYTHON=$(PYTHON) .ci/setup all
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -q -m "real or slow" tests
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
+	$(BIN)/pytest -q -m "real or slow" tests --ignore=tests/trainer
+	$(BIN)/pytest -q -m real tests/trainer
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff format --check --quiet

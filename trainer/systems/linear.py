@@ -27,7 +27,7 @@ _MIX = np.uint32(2_654_435_761)
 """2**32 / golden ratio; the upper bits of the product are the bucket. Source: Knuth, TAOCP 3, 6.4."""
 _RATE = 0.004
 _MARGIN = 0.1
-"""Messages whose probability is closer than this to 1/2 are learned from although they were right."""
+"""A message is learned from until its label has all but this much of the probability: on and near errors."""
 _READ_CHARACTERS = 4000
 
 
@@ -52,7 +52,7 @@ class OnlineLogistic:
             buckets = _buckets(example.raw)
             probability = self._probability(buckets)
             truth = float(example.label is Label.SPAM)
-            if abs(truth - probability) > 0.5 - _MARGIN:
+            if abs(truth - probability) > _MARGIN:
                 self._weights[buckets] += _RATE * (truth - probability)
 
     def score(self, examples: Sequence[Example]) -> NDArray[np.float64]:
