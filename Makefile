@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare-bogofilter docs format lock
+.PHONY: help setup demo run check test compare docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,11 +31,11 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not real and not slow" tests
 
-compare-bogofilter:  ## the shipped models beside bogofilter trained on the same split; needs the corpora
+compare:  ## the shipped models beside other filters on the same split, for the evaluation; hours, needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all
 	@tests/servers/fetch.sh
-	$(BIN)/trainer compare --channel sms --bundle filterd/models/sms
-	$(BIN)/trainer compare --channel email --bundle filterd/models/email
+	$(BIN)/trainer compare --channel sms --bundle filterd/models/sms --out docs/evaluation
+	$(BIN)/trainer compare --channel email --bundle filterd/models/email --out docs/evaluation
 
 docs:  ## write the tables and the default configuration again from the code
 	$(BIN)/python tests/house/reference.py

@@ -61,9 +61,10 @@ def train(
             bar.update(task, completed=done, total=total, description=words)
 
         if found.kind is Kind.GATEWAY:
+            # Before the import, which takes seconds: a wrong key is told at once.
+            config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             from trainer.build import build
 
-            config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             folder = build(config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print)
         else:
             from trainer.published.lines import train as train_published
@@ -102,16 +103,27 @@ def evaluate(
 def compare(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle")],
     channel: ChannelOption,
+    systems: Annotated[str, typer.Option(help="Names of other filters with commas between; empty is all")] = "",
+    limit: Annotated[int, typer.Option(help="Messages per corpus and label that slow filters see", min=1)] = 200,
+    raw: Annotated[bool, typer.Option("--raw", help="Keep the headers that the corpora's collectors added")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder that receives compare-CHANNEL.json")] = None,
     data: DataOption = None,
     fast: FastOption = False,
     jobs: JobsOption = 2,
 ) -> None:
-    """Train bogofilter on the same split and print its figures beside the bundle's."""
-    from trainer.compare import beside_bogofilter
+    """Train other filters on the same split and print their figures beside the bundle's."""
+    from trainer.compare import compare as measured
+    from trainer.tracks.context import Context
 
-    config = _config(channel, fast=fast, seed=None)
-    for line in beside_bogofilter(bundle, config, data_folder(data), os.environ, jobs=jobs):
-        typer.echo(line)
+    def say(words: str) -> None:
+        typer.echo(words, err=True)
+
+    context = Context(channel=channel, data=data_folder(data), bundle=bundle, jobs=jobs, is_fast=fast, say=say)
+    names = [name.strip() for name in systems.split(",") if name.strip()]
+    found = measured(context, names, os.environ, limit=limit, is_raw=raw)
+    typer.echo("\n".join(found.lines()))
+    if out is not None:
+        found.write(out)
 
 
 @app.command()

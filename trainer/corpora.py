@@ -39,7 +39,7 @@ class Prepared:
 def prepare(config: TrainConfig, data: Path, jobs: int, say: Say, hashing: Hashing) -> Prepared:
     """Read a channel's corpora and divide them. Raises CorpusError."""
     sources = sources_of(config.channel)
-    read = (example for source in sources for example in source.read(source.path(data)))
+    read = (example for source in sources for example in source.examples(data))
     examples = capped(read, config.split, config.sample)
     say(f"{len(examples)} examples read from {len(sources)} corpora")
     result = encode(examples, hashing, jobs=jobs)

@@ -230,15 +230,23 @@ def assemble(examples: Sequence[Example], texts: Sequence[str], config: SplitCon
     Raises CorpusError when there is nothing, one label only, or a split without one of the labels.
     """
     if not examples:
-        raise CorpusError("no example was read; is the data folder right?")
+        raise CorpusError("no example was read; point --data or FILTERD_DATA at the folder of the corpora")
     labels = {example.label for example in examples}
     if len(labels) < 2:
-        raise CorpusError(f"every example is {labels.pop()}; a filter needs both labels")
+        raise CorpusError(
+            f"every example of {_named(examples)} is {labels.pop()}; a filter needs both labels, add a corpus"
+        )
     clusters = cluster([fold(text) for text in texts])
     splits = split(examples, clusters, config)
     have = Counter((s, e.label) for e, s in zip(examples, splits, strict=True))
     for each in Split:
         for label in Label:
             if not have[each, label]:
-                raise CorpusError(f"no {label} is left for {each}: the corpora are all repeats, or too small")
+                raise CorpusError(
+                    f"no {label} is left for {each}: {_named(examples)} are all repeats, or too small; add messages"
+                )
     return Corpus(examples=tuple(examples), clusters=clusters, splits=splits)
+
+
+def _named(examples: Sequence[Example]) -> str:
+    return ", ".join(sorted({example.corpus for example in examples}))

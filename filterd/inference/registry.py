@@ -51,7 +51,9 @@ def read_bundle(folder: Path) -> Bundle:
             raise ContractMismatch(f"{folder / SPEC_FILE} has no checksum of {name}")
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != spec.files[name]:
-            raise ChecksumMismatch(f"{folder / name} is not the file the bundle was published with")
+            raise ChecksumMismatch(
+                f"{folder / name} is not the file the bundle was published with; fetch the bundle again"
+            )
     try:
         probes = probes_from_jsonl(files[PROBES_FILE].decode("utf-8"))
     except UnicodeDecodeError:

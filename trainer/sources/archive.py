@@ -42,7 +42,7 @@ def one_file(path: Path, name: str) -> bytes:
     for found, content in members(path):
         if found == name:
             return content
-    raise CorpusError(f"{path}: holds no {name}")
+    raise CorpusError(f"{path}: holds no {name}; fetch it again")
 
 
 def table(path: Path, name: str, columns: tuple[str, ...], encoding: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -51,7 +51,9 @@ def table(path: Path, name: str, columns: tuple[str, ...], encoding: str) -> Ite
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
-        raise CorpusError(f"{path}: {name} has no column {missing[0]!r}, only {', '.join(reader.fieldnames or ())}")
+        raise CorpusError(
+            f"{path}: {name} has no column {missing[0]!r}, only {', '.join(reader.fieldnames or ())}; fetch it again"
+        )
     for number, row in enumerate(reader, 1):
         yield number, {column: row[column] or "" for column in columns}
 
@@ -60,7 +62,10 @@ def label_of(value: str, labels: Mapping[str, Label], where: str) -> Label:
     """The label a corpus writes as ``value``. Raises CorpusError for a value it does not use."""
     label = labels.get(value.strip().lower())
     if label is None:
-        raise CorpusError(f"{where}: {value[:20]!r} is not a label, expected one of {', '.join(labels)}")
+        known = ", ".join(labels)
+        raise CorpusError(
+            f"{where}: {value[:20]!r} is not a label, expected one of {known}; correct it or fetch it again"
+        )
     return label
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filterd.core.envelope import Channel
-from trainer.example import Example
+from trainer.errors import CorpusError
+from trainer.example import Example, Label
 from trainer.sources import (
     email_csdmc2010,
     email_enron_raw_ham,
@@ -42,13 +44,33 @@ class Source:
     """One line for the model card: what it is, from when, under which terms."""
     is_packaged: bool = False
     """Comes with the trainer instead of lying in the data folder."""
+    labels: frozenset[Label] = frozenset(Label)
+    """Labels that the corpus is known to hold."""
 
     def path(self, data: Path) -> Path:
         """Where the corpus lies when ``data`` is the data folder."""
         return (FOLDER if self.is_packaged else data) / self.file
 
+    def examples(self, data: Path) -> Iterator[Example]:
+        """The messages of the corpus. Raises CorpusError, at the end too: a label is absent, or all its messages equal.
+
+        Without this a wrong label column goes unnoticed, because other corpora make up for what this one lacks.
+        """
+        path, counts, first, varied = self.path(data), Counter[Label](), dict[Label, bytes](), set[Label]()
+        for example in self.read(path):
+            counts[example.label] += 1
+            if first.setdefault(example.label, example.raw) != example.raw:
+                varied.add(example.label)
+            yield example
+        for label in sorted(self.labels):
+            if not counts[label]:
+                raise CorpusError(f"{path}: holds no {label}; is its label column right? fetch it again")
+            if counts[label] > 1 and label not in varied:
+                raise CorpusError(f"{path}: its {counts[label]} {label} messages are all the same; fetch it again")
+
 
 _E, _S = Channel.EMAIL, Channel.SMS
+_HAM, _SPAM = frozenset((Label.HAM,)), frozenset((Label.SPAM,))
 
 SOURCES: tuple[Source, ...] = (
     Source(
@@ -73,6 +95,7 @@ SOURCES: tuple[Source, ...] = (
         file="email-enron-raw-ham.tar.xz",
         channel=_E,
         read=email_enron_raw_ham.read,
+        labels=_HAM,
         terms="Enron mail corpus (FERC, CMU), five mailboxes, 1999-2002; public",
     ),
     Source(
@@ -85,24 +108,28 @@ SOURCES: tuple[Source, ...] = (
         file="email-nazario.tar.xz",
         channel=_E,
         read=email_nazario.read,
+        labels=_SPAM,
         terms="Nazario phishing corpus, 2004-05; public",
     ),
     Source(
         file="email-spam-osst-users.tar.xz",
         channel=_E,
         read=email_osst_users.read,
+        labels=_SPAM,
         terms="spam in the public archive of a mailing list, 2019-23; copyright with the senders",
     ),
     Source(
         file="email-ham-usrp-users.tar.xz",
         channel=_E,
         read=email_usrp_users.read,
+        labels=_HAM,
         terms="public archive of a technical mailing list, 2019-23; copyright with the writers",
     ),
     Source(
         file="email-templates-ham.tar.xz",
         channel=_E,
         read=email_templates.read,
+        labels=_HAM,
         terms="mail templates and newsletters of free software, 2020-25; MIT or Apache-2.0 "
         "(django-allauth, devise-i18n, "
         "haskellweekly, bookstack, sendwithus, postmark, colorlib, keycloak-mfa, konsav) and copyleft "
@@ -149,6 +176,7 @@ SOURCES: tuple[Source, ...] = (
         file="sms-templates-ham.tar.xz",
         channel=_S,
         read=sms_templates.read,
+        labels=_HAM,
         terms="wording of one-time codes and bank alerts of free software; MIT, Apache-2.0 and copyleft",
     ),
     Source(

@@ -23,7 +23,7 @@ def read(path: Path) -> Iterator[Example]:
             continue
         file = name.rpartition("/")[2]
         if file not in labels:
-            raise CorpusError(f"{path}: {name} has no line in SPAMTrain.label")
+            raise CorpusError(f"{path}: {name} has no line in SPAMTrain.label; fetch it again")
         yield Example(
             id=name,
             corpus="csdmc2010",
@@ -37,5 +37,5 @@ def read(path: Path) -> Iterator[Example]:
 def _labels(content: bytes, path: Path) -> dict[str, Label]:
     rows = [line.split() for line in content.decode("ascii", "replace").splitlines() if line.strip()]
     if any(len(row) != 2 for row in rows):
-        raise CorpusError(f"{path}: SPAMTrain.label wants two words a line")
+        raise CorpusError(f"{path}: SPAMTrain.label wants two words a line; fetch it again")
     return {file: label_of(value, _LABELS, f"{path}: SPAMTrain.label") for value, file in rows}

@@ -22,7 +22,7 @@ def read(path: Path) -> Iterator[Example]:
             continue
         found = _NAME.match(name)
         if found is None:
-            raise CorpusError(f"{path}: {name} names no user, label and date")
+            raise CorpusError(f"{path}: {name} names no user, label and date; fetch it again")
         subject, _, body = content.partition(b"\n")
         yield Example(
             id=name,

@@ -21,7 +21,7 @@ def read(path: Path) -> Iterator[Example]:
             continue
         mark = marks.get(name)
         if mark is None:
-            raise CorpusError(f"{path}: {name} has no line in labels.tsv")
+            raise CorpusError(f"{path}: {name} has no line in labels.tsv; fetch it again")
         if mark != Label.SPAM:
             continue
         yield Example(
@@ -39,6 +39,7 @@ def _marks(content: bytes, path: Path) -> dict[str, str]:
     unknown = [row for row in rows if len(row) < 2 or row[1] not in _KNOWN]
     if unknown:
         raise CorpusError(
-            f"{path}: labels.tsv has the line {unknown[0]!r}, expected one of {', '.join(sorted(_KNOWN))}"
+            f"{path}: labels.tsv has the line {unknown[0]!r}, expected one of {', '.join(sorted(_KNOWN))}; "
+            "fetch it again"
         )
     return {row[0]: row[1] for row in rows}

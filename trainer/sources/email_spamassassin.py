@@ -26,7 +26,7 @@ def read(path: Path) -> Iterator[Example]:
         if not file or file.startswith("cmds"):
             continue
         if folder not in _FOLDERS:
-            raise CorpusError(f"{path}: {name} is in no labelled folder")
+            raise CorpusError(f"{path}: {name} is in no labelled folder; fetch it again")
         raw = MBOX_FROM.sub(b"", content, count=1)
         yield Example(
             id=name,

@@ -56,7 +56,7 @@ def _read(channel: Channel) -> Iterator[Example]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         cells = line.split("\t")
         if len(cells) != 3:
-            raise CorpusError(f"{path}: line {number} wants label, subject and text")
+            raise CorpusError(f"{path}: line {number} wants label, subject and text; correct that line")
         label = label_of(cells[0], _LABELS, f"{path}: line {number}")
         for variant in range(VARIANTS):
             seed = hashlib.sha256(f"{cells[1]}\t{cells[2]}\t{variant}".encode()).digest()

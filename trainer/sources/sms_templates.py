@@ -23,7 +23,7 @@ def read(path: Path) -> Iterator[Example]:
                 continue
             cells = line.rstrip("\r").split("\t", 2)
             if len(cells) != 3:
-                raise CorpusError(f"{path}: line {number} of {name} wants label, language and text")
+                raise CorpusError(f"{path}: line {number} of {name} wants label, language and text; fetch it again")
             yield Example(
                 id=f"{name}#{number}",
                 corpus="templates-ham",

@@ -22,7 +22,7 @@ def read(path: Path) -> Iterator[Example]:
             continue
         value, tab, text = line.rstrip("\r").partition("\t")
         if not tab:
-            raise CorpusError(f"{path}: line {number} of {_FILE} has no tab")
+            raise CorpusError(f"{path}: line {number} of {_FILE} has no tab; fetch it again")
         yield Example(
             id=f"{number}",
             corpus="uci",

@@ -21,7 +21,7 @@ def read(path: Path) -> Iterator[Example]:
     for number, row in table(path, _FILE, ("label", "text", "source"), "utf-8"):
         label = label_of(row["label"], _LABELS, f"{path}: row {number}")
         if row["source"] not in {_SMS, _COMMENT}:
-            raise CorpusError(f"{path}: row {number} names the source {row['source'][:30]!r}")
+            raise CorpusError(f"{path}: row {number} names the source {row['source'][:30]!r}; fetch it again")
         if row["source"] == _SMS or row["text"] in seen:
             continue
         seen.add(row["text"])

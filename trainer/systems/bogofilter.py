@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -31,15 +32,19 @@ class Bogofilter:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._program = programs.find(_NAMES, "bogofilter", environ)
-        self._folder = TemporaryDirectory(prefix="bogofilter-")
-        version = programs.run(self._program, ["-V"], Path(self._folder.name)).split()
-        self.name = f"bogofilter {version[2].decode()}" if len(version) > 2 else "bogofilter"
+        self._stack = ExitStack()
+        self.name = "bogofilter"
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._home = Path(stack.enter_context(TemporaryDirectory(prefix="bogofilter-")))
+            version = programs.run(self._program, ["-V"], self._home).split()
+            self.name = f"bogofilter {version[2].decode()}" if len(version) > 2 else "bogofilter"
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
     def learn(self, examples: Sequence[Example]) -> None:
         """Add these to the word list; order does not matter to it. Raises TrainerError."""
@@ -61,7 +66,7 @@ class Bogofilter:
         return np.array([found[f"{number:06d}".encode()] for number in range(len(examples))], np.float64)
 
     def _bulk(self, flags: Sequence[str], examples: Sequence[Example]) -> bytes:
-        home = Path(self._folder.name)
+        home = self._home
         with TemporaryDirectory(dir=home) as folder:
             paths = carrier.write(examples, Path(folder))
             given = b"\n".join(map(os.fsencode, paths)) + b"\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -34,17 +35,20 @@ class SpamProbe:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._program = programs.find(("spamprobe",), "spamprobe", environ)
-        self._folder = TemporaryDirectory(prefix="spamprobe-")
-        self._home = Path(self._folder.name)
-        version = re.search(rb"v([\d.]+\w*)", programs.run(self._program, ["-V"], self._home, fine=(0, 1)))
-        self.name = f"spamprobe {version.group(1).decode()}" if version else "spamprobe"
-        programs.run(self._program, ["-c", "-d", str(self._home / "words"), "create-db"], self._home)
+        self._stack = ExitStack()
+        self.name = "spamprobe"
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._home = Path(stack.enter_context(TemporaryDirectory(prefix="spamprobe-")))
+            version = re.search(rb"v([\d.]+\w*)", programs.run(self._program, ["-V"], self._home, fine=(0, 1)))
+            self.name = f"spamprobe {version.group(1).decode()}" if version else "spamprobe"
+            programs.run(self._program, ["-c", "-d", str(self._home / "words"), "create-db"], self._home)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
     def learn(self, examples: Sequence[Example]) -> None:
         """Count the words of these; order does not matter to it. Raises TrainerError."""
