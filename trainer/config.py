@@ -44,6 +44,8 @@ class ModelConfig:
     units: int = 64
     bidirectional: bool = True
     dense: int = 48
+    has_passages: bool = True
+    """Whether every step also scores by itself, and the soft maximum of these scores counts."""
     word_dropout: float = 0.1
     """Share of tokens hidden from the deep path while training."""
     side_dropout: float = 0.5
@@ -63,6 +65,8 @@ class TrainConfig:
     model: ModelConfig
     seed: int = 7
     epochs: int = 6
+    average: float = 0.995
+    """Decay per step of the running average of the weights, which is what is measured and kept; 0 keeps the last."""
     patience: int = 3
     """Epochs without a better guarded figure after which training ends."""
     batch: int = 64

@@ -25,7 +25,8 @@ from trainer.corpora import prepare
 from trainer.errors import CorpusError, ExportParityError, TrainingDiverged
 from trainer.features import Encoded
 from trainer.prepare import Split
-from trainer.train import History, Trained, built
+from trainer.checkpoint import History
+from trainer.train import Trained, built
 
 from .archives import sms_folder
 
