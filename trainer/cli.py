@@ -84,19 +84,41 @@ def train(
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Option(help="Folder of the bundle")],
     channel: ChannelOption,
+    bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle")] = None,
+    track: Annotated[str, typer.Option(help="What to measure; all is every track")] = "held-out",
+    out: Annotated[Path | None, typer.Option(help="Folder that receives TRACK-CHANNEL.json and plots")] = None,
     data: DataOption = None,
-    point: Annotated[str, typer.Option(help="Operating point of the table")] = "normal",
     fast: FastOption = False,
     jobs: JobsOption = 2,
 ) -> None:
-    """Print the figures of a bundle per corpus, on the part that training never sees."""
-    from trainer.compare import held_out_table
-    from trainer.evaluate import lines
+    """Measure a bundle by one track, or by all of them, and print what was found."""
+    _quiet_tensorflow()
+    from trainer.tracks import TRACKS, find
+    from trainer.tracks.context import Context
 
-    rows = held_out_table(bundle, _config(channel, fast=fast, seed=None), data_folder(data), jobs=jobs)
-    typer.echo("\n".join(lines(rows, point)))
+    def say(words: str) -> None:
+        typer.echo(words, err=True)
+
+    plots = None if out is None else out / "plots"
+    context = Context(
+        channel=channel, data=data_folder(data), bundle=bundle, plots=plots, jobs=jobs, is_fast=fast, say=say
+    )
+    for measure in [find(name) for name in (TRACKS if track == "all" else (track,))]:
+        found = measure(context)
+        if out is not None:
+            found.write(out)
+        typer.echo("\n".join(found.lines()))
+
+
+@app.command()
+def document(
+    docs: Annotated[Path, typer.Option(help="Folder of evaluation.md and of evaluation/*.json")] = Path("docs"),
+) -> None:
+    """Write the evaluation page again from the measurements beside it."""
+    from trainer.document import write
+
+    typer.echo(write(docs))
 
 
 @app.command()

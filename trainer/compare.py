@@ -41,12 +41,16 @@ _LEARNED = (
     "order, and scores the messages that the split holds back; ours is the bundle as the daemon serves it, and has "
     "had the validation part for its calibration besides. All read identical bytes, {given}.{carried}"
 )
-_CARRIED = " An SMS is carried to the mail filters as the body of a mail whose headers are always the same."
+_CARRIED = (
+    " An SMS is carried to the mail filters as the body of a mail whose headers are always the same: "
+    "the cuts of SpamAssassin and rspamd, which expect a mail's headers to testify too, say little here."
+)
 _READ = (
     "`caught` and `ham lost` are at each filter's own cut. `caught at our ham loss` moves its cut to where it loses "
-    "the share of ham that ours loses, and `ours there` is what ours catches then. Brackets are 95 % intervals: "
-    "Clopper-Pearson for shares, 1,000 resamples of clusters of near-duplicates for 1-ROCA and for the paired "
-    "difference of logit(1-ROCA). `ours` is a win or a lose only where that interval excludes zero."
+    "the share of ham that ours loses, and `ours there` is what ours catches then, with McNemar's p beside it. "
+    "Brackets are 95 % intervals: Clopper-Pearson for shares, 1,000 resamples of clusters of near-duplicates for "
+    "1-ROCA and for the paired difference of logit(1-ROCA). `ours` is a win or a lose only where that interval "
+    "excludes zero."
 )
 _CONTENT = (
     "This compares content alone. SpamAssassin and rspamd in production also ask DNS lists, sender authentication, "

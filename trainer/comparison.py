@@ -61,8 +61,8 @@ class Row:
     caught_at_our_loss: Interval
     roca: Interval
     """1-ROCA, per cent."""
-    difference: Interval
-    """logit(our 1-ROCA) - logit(its 1-ROCA)."""
+    difference: Interval | None
+    """logit(our 1-ROCA) - logit(its 1-ROCA); None for ours itself and where a label is missing."""
     ours_caught: Interval
     """What ours catches at its own ham loss."""
     p: float
@@ -70,8 +70,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """How ours did: win, lose, undecided, or a dash where a label is missing."""
-        if math.isnan(self.difference.estimate):
+        """How ours did: win, lose, undecided, or a dash where there is no difference to speak of."""
+        if self.difference is None:
             return "-"
         if not self.difference.excludes_zero:
             return "undecided"
@@ -85,15 +85,13 @@ def rows(test: Test, ours: Scored, theirs: Sequence[Scored], *, resamples: int =
     """
     out = []
     for other in (ours, *theirs):
-        own = ours.scores[np.searchsorted(ours.positions, other.positions)]
+        own = ours.scores[other.positions]
         corpora = test.corpora[other.positions]
         for corpus in (*np.unique(corpora), ALL):
             inside = (corpora == corpus) | (corpus == ALL)
             where = other.positions[inside]
             bootstrap = Bootstrap(test.labels[where], test.clusters[where], resamples=resamples)
-            out.append(
-                _row(str(corpus), test.labels[where], bootstrap, other, other.scores[inside], ours.cut, own[inside])
-            )
+            out.append(_row(str(corpus), test.labels[where], bootstrap, other, other.scores[inside], ours, own[inside]))
     return out
 
 
@@ -103,11 +101,12 @@ def _row(
     bootstrap: Bootstrap,
     system: Scored,
     scores: NDArray[np.float64],
-    our_cut: float,
+    our: Scored,
     ours: NDArray[np.float64],
 ) -> Row:
-    counts, mine = rates(scores, labels, system.cut), rates(ours, labels, our_cut)
+    counts, mine = rates(scores, labels, system.cut), rates(ours, labels, our.cut)
     nothing = np.zeros(0, np.bool_)
+    has_difference = bootstrap.has_both_labels and system is not our
     loss = mine["ham_lost"] / mine["ham"] if mine["ham"] else math.nan
     matched = caught_at(scores, labels, loss) if bootstrap.has_both_labels else nothing
     own = caught_at(ours, labels, loss) if bootstrap.has_both_labels else nothing
@@ -121,7 +120,7 @@ def _row(
         our_loss=loss,
         caught_at_our_loss=rate(int(matched.sum()), len(matched)),
         roca=bootstrap.roca(scores),
-        difference=bootstrap.difference(ours, scores),
+        difference=bootstrap.difference(ours, scores) if has_difference else None,
         ours_caught=rate(int(own.sum()), len(own)),
         p=mcnemar(own, matched),
     )
@@ -136,7 +135,16 @@ def tables(found: Sequence[Row], scored: Sequence[Scored]) -> tuple[Table, ...]:
 
 def _table(corpus: str, found: Sequence[Row]) -> Table:
     title = "Every corpus pooled." if corpus == ALL else f"Corpus `{corpus}`."
-    head = ("ham, spam", "caught", "ham lost", "caught at our ham loss", "ours there", "1-ROCA %", "ours minus its")
+    head = (
+        "ham, spam",
+        "caught",
+        "ham lost",
+        "caught at our ham loss",
+        "ours there",
+        "p",
+        "1-ROCA %",
+        "ours minus its",
+    )
     return Table(title=title, columns=("filter", *head, "ours"), rows=tuple(map(_cells, found)))
 
 
@@ -148,8 +156,9 @@ def _cells(row: Row) -> tuple[str, ...]:
         share(row.lost),
         share(row.caught_at_our_loss),
         share(row.ours_caught),
+        f"{row.p:.2g}" if row.difference else "-",
         _interval(row.roca, "{:.2f}"),
-        _interval(row.difference, "{:+.2f}"),
+        _interval(row.difference, "{:+.2f}") if row.difference else "-",
         row.verdict,
     )
 

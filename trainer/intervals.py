@@ -80,17 +80,24 @@ class Bootstrap:
     def roca(self, scores: Floats) -> Interval:
         """1-ROCA in per cent. Normal on the logit scale, as TREC reports it; NaN without both labels.
 
-        A filter that confuses no pair is credited half a pair, so that its logit is finite.
+        Where no pair is confused there is nothing to resample: the upper end is then that of no confusion among as
+        many independent pairs as the scarcer label has clusters.
         """
         if not self.has_both_labels:
             return Interval(estimate=math.nan, low=math.nan, high=math.nan)
         value = one_minus_roca(scores[~self._spam], scores[self._spam])
+        if value == 0:
+            pairs = min(len(np.unique(self._cluster[where])) for where in (self._spam, ~self._spam))
+            return Interval(estimate=0.0, low=0.0, high=100 * upper_bound(0, pairs, _TAIL))
         middle = float(self._logit(value))
         width = _Z * float(np.nanstd(self._logit(self.one_minus_rocas(scores))))
         return Interval(estimate=value, low=_percent(middle - width), high=_percent(middle + width))
 
     def difference(self, ours: Floats, theirs: Floats) -> Interval:
-        """logit(our 1-ROCA) - logit(their 1-ROCA), below zero where ours is better; percentile interval."""
+        """logit(our 1-ROCA) - logit(their 1-ROCA), below zero where ours is better; percentile interval.
+
+        A filter that confuses no pair is credited half a pair, so that its logit is finite.
+        """
         if not self.has_both_labels:
             return Interval(estimate=math.nan, low=math.nan, high=math.nan)
         values = [one_minus_roca(each[~self._spam], each[self._spam]) for each in (ours, theirs)]

@@ -1,10 +1,12 @@
-"""The figures a filter is judged by, defined once. Larger logits are spammier.
+"""The figures a filter is judged by, defined once. Larger scores are spammier; a score at the threshold is held.
 
-Source for 1-ROCA and ham loss: Cormack and Lynam, TREC 2005 Spam Track Overview.
+Source for 1-ROCA, hm, sm and lam: Cormack and Lynam, TREC 2005 Spam Track Overview. Calibration is in
+``trainer.reliability``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +23,39 @@ def one_minus_roca(ham: Floats, spam: Floats) -> float:
     below = np.searchsorted(ordered, spam, "left")
     upto = np.searchsorted(ordered, spam, "right")
     return float(100 * (1 - (below + upto).sum() / 2 / (len(ham) * len(spam))))
+
+
+def hm(ham: Floats, threshold: float) -> float:
+    """Ham that is held, per cent of the ham; NaN without ham. Also called blocked ham, or false positive rate."""
+    return float(100 * (ham >= threshold).mean()) if len(ham) else float("nan")
+
+
+def sm(spam: Floats, threshold: float) -> float:
+    """Spam that is missed, per cent of the spam; NaN without spam."""
+    return float(100 * (spam < threshold).mean()) if len(spam) else float("nan")
+
+
+def lam(ham: Floats, spam: Floats, threshold: float) -> float:
+    """Logistic average of hm and sm, per cent; NaN when a label is missing.
+
+    100 * sigmoid((logit hm + logit sm) / 2) with the natural logarithm, rates clipped to [0.5/n, 1 - 0.5/n].
+    """
+    if not len(ham) or not len(spam):
+        return float("nan")
+    rates_ = ((hm(ham, threshold) / 100, len(ham)), (sm(spam, threshold) / 100, len(spam)))
+    clipped = [min(max(rate, 0.5 / n), 1 - 0.5 / n) for rate, n in rates_]
+    middle = sum(math.log(rate / (1 - rate)) for rate in clipped) / 2
+    return 100 / (1 + math.exp(-middle))
+
+
+def sm_at_hm(ham: Floats, spam: Floats, budget: float) -> float:
+    """The smallest sm of all thresholds that hold at most ``budget`` of the ham, per cent; NaN when a label is missing.
+
+    ``budget`` is a share: 0.005 is hm .5 %. Below 1 / budget ham it asks for no held ham at all, and says little.
+    """
+    if not len(ham) or not len(spam):
+        return float("nan")
+    return sm(spam, weighted_threshold(ham, np.ones(len(ham)), budget))
 
 
 def weighted_threshold(scores: Floats, weights: Floats, budget: float) -> float:
@@ -97,3 +132,33 @@ def rates(probabilities: Floats, labels: Floats, threshold: float) -> Mapping[st
         "spam": int(spam.sum()),
         "spam_caught": int((held & spam).sum()),
     }
+
+
+def accuracy(counts: Mapping[str, int]) -> float:
+    """Share judged right, [0, 1], of the counts that ``rates`` gives; NaN of nothing."""
+    total = counts["ham"] + counts["spam"]
+    return (counts["ham"] - counts["ham_lost"] + counts["spam_caught"]) / total if total else float("nan")
+
+
+def f1(counts: Mapping[str, int]) -> float:
+    """Harmonic mean of precision and recall of spam, [0, 1]; NaN without spam, caught or not."""
+    whole = counts["spam"] + counts["spam_caught"] + counts["ham_lost"]
+    return 2 * counts["spam_caught"] / whole if whole else float("nan")
+
+
+def mcc(counts: Mapping[str, int]) -> float:
+    """Matthews' correlation, [-1, 1]; 0 where a row or column of the table is empty. Source: Matthews, 1975."""
+    tp, fp = counts["spam_caught"], counts["ham_lost"]
+    fn, tn = counts["spam"] - tp, counts["ham"] - fp
+    root = math.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return (tp * tn - fp * fn) / root if root else 0.0
+
+
+def cost(counts: Mapping[str, int], ham_weight: float) -> float:
+    """(ham_weight * ham lost + spam missed) / messages; 1, 9 and 99 are usual weights. NaN of nothing.
+
+    Source: Androutsopoulos et al. 2000.
+    """
+    total = counts["ham"] + counts["spam"]
+    missed = counts["spam"] - counts["spam_caught"]
+    return (ham_weight * counts["ham_lost"] + missed) / total if total else float("nan")

@@ -81,11 +81,11 @@ def _by_system(texts: Sequence[bytes], folder: Path) -> list[Prediction]:
         Prediction(
             text=text,
             model=folder.resolve().name,
-            probability=float(probability),
+            probability=probability,
             threshold=system.threshold,
             label=system.classes[probability >= system.threshold],
         )
-        for text, probability in zip(shown, system.predict(shown), strict=True)
+        for text, probability in zip(shown, system.predict(shown).tolist(), strict=True)
     ]
 
 

@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.metrics import one_minus_roca, rates, spam_missed_at, upper_bound, weighted_threshold
+from trainer.metrics import (
+    accuracy,
+    cost,
+    f1,
+    hm,
+    lam,
+    mcc,
+    one_minus_roca,
+    rates,
+    sm,
+    sm_at_hm,
+    spam_missed_at,
+    upper_bound,
+    weighted_threshold,
+)
 
 _SCORES = st.lists(st.floats(-10, 10), min_size=1, max_size=40)
 
@@ -62,3 +76,60 @@ def test_rates_when_a_probability_equals_the_threshold_then_it_is_held():
     counts = rates(np.array([0.5, 0.4, 0.5, 0.9]), np.array([0, 0, 1, 1]), 0.5)
 
     assert counts == {"ham": 2, "ham_lost": 1, "spam": 2, "spam_caught": 2}
+
+
+HAM = np.array([0.1, 0.2, 0.3, 0.6])
+SPAM = np.array([0.2, 0.7, 0.8, 0.9, 0.9])
+COUNTS = {"ham": 90, "ham_lost": 5, "spam": 10, "spam_caught": 8}
+
+
+def test_hm_and_sm_when_counted_by_hand_then_a_score_at_the_threshold_is_held():
+    assert hm(HAM, 0.6) == 25.0
+    assert sm(SPAM, 0.7) == 20.0
+
+
+def test_lam_when_hm_is_a_tenth_and_sm_a_half_then_it_is_a_quarter():
+    ham, spam = np.array([1.0] + [0.0] * 9), np.array([1.0, 0.0])
+
+    # logit(.1) = -ln 9 and logit(.5) = 0, so their mean is -ln 3; with log10 it would come out at 38.3.
+    assert lam(ham, spam, 0.5) == pytest.approx(25.0)
+
+
+def test_lam_when_nothing_is_wrong_then_the_rates_are_clipped_at_half_a_message():
+    ham, spam = np.zeros(50), np.ones(50)
+
+    assert lam(ham, spam, 0.5) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        pytest.param(0.0, 20.0, id="above every ham"),
+        pytest.param(0.24, 20.0, id="a quarter is not allowed"),
+        pytest.param(0.5, 20.0, id="two of four, and a spam ties with a ham"),
+        pytest.param(0.75, 0.0, id="three of four"),
+    ],
+)
+def test_sm_at_hm_when_counted_by_hand_then_it_is_the_smallest_within_the_budget(budget, expected):
+    assert sm_at_hm(HAM, SPAM, budget) == expected
+
+
+def test_figures_of_one_label_when_it_is_missing_then_they_are_not_numbers():
+    none = np.array([])
+
+    assert all(np.isnan(value) for value in (hm(none, 0), sm(none, 0), lam(none, SPAM, 0), sm_at_hm(HAM, none, 0.1)))
+
+
+def test_accuracy_f1_and_mcc_when_counted_by_hand_then_they_agree():
+    assert accuracy(COUNTS) == pytest.approx(0.93)
+    assert f1(COUNTS) == pytest.approx(16 / 23)
+    assert mcc(COUNTS) == pytest.approx((8 * 85 - 5 * 2) / np.sqrt(13 * 10 * 90 * 87))
+
+
+def test_mcc_when_nothing_is_held_then_it_is_nought():
+    assert mcc({"ham": 9, "ham_lost": 0, "spam": 1, "spam_caught": 0}) == 0
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1, 0.07), (9, 0.47), (99, 4.97)])
+def test_cost_when_a_ham_counts_more_then_its_loss_does(weight, expected):
+    assert cost(COUNTS, weight) == pytest.approx(expected)

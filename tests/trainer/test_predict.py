@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from filterd.core.envelope import Channel
@@ -18,11 +20,56 @@ from filterd.inference.registry import packaged_models
 from tests.filterd.tiny_bundle import HAM_MAIL, POINTS, SPAM_MAIL, WEIGHTS, graph_bytes, write_bundle
 from trainer.cli import app
 from trainer.errors import ManifestError
+from trainer.manifest import sha256
 from trainer.predict import Prediction, as_row, predict
+from trainer.publish import write_folder
+from trainer.published.config import Cleaning, TextConfig
+from trainer.published.tokenizer import Tokenizer
 
 
 def bundle(folder: Path, channel: Channel) -> Path:
     return write_bundle(folder / f"bundle-{channel.value}", channel)
+
+
+def system(folder: Path) -> Path:
+    """A published system's folder whose graph adds up one weight per word: ``lottery`` 4, ``lunch`` -4."""
+    table = np.array([[0.0], [0.0], [4.0], [-4.0]], np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["picked"]),
+        helper.make_node("ReduceSum", ["picked", "axes"], ["logit"], keepdims=0),
+    ]
+    tokens = helper.make_tensor_value_info("tokens", TensorProto.INT32, ["b", 4])
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["b"])
+    stored = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([1, 2]), "axes")]
+    graph = helper.make_graph(nodes, "sum", [tokens], [logit], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    config = TextConfig(cleaning=Cleaning.LETTERS, length=4)
+    files = {
+        "model.onnx": model,
+        "tokenizer.json": Tokenizer(config=config, words=("lottery", "lunch")).to_json().encode(),
+        "labels.json": json.dumps({"classes": ["wanted", "unwanted"], "threshold": 0.9}).encode(),
+    }
+    sums = {name: sha256(content) for name, content in files.items()}
+    return write_folder(folder, {**files, "recipe.json": json.dumps({"files": sums}).encode()})
+
+
+def test_predict_when_the_folder_is_a_published_system_s_then_its_labels_and_threshold_hold(tmp_path):
+    folder = system(tmp_path / "sum-1")
+
+    spam, ham, between = predict([b"Lottery!", b"lunch", b"nothing known"], folder, None)
+
+    assert [each.label for each in (spam, ham, between)] == ["unwanted", "wanted", "wanted"]
+    assert spam.probability == pytest.approx(1 / (1 + np.exp(-4)))
+    assert between.probability == pytest.approx(0.5)
+    assert (spam.model, spam.threshold, spam.words) == ("sum-1", 0.9, ())
+
+
+def test_predict_when_a_file_of_a_published_system_was_changed_then_it_is_named(tmp_path):
+    folder = system(tmp_path / "sum-1")
+    (folder / "labels.json").write_text('{"classes": ["unwanted", "wanted"], "threshold": 0.9}')
+
+    with pytest.raises(ChecksumMismatch, match=r"sum-1/labels\.json is not the file"):
+        predict([b"x"], folder, None)
 
 
 def test_predict_when_given_texts_then_label_and_words_are_the_bundle_s(tmp_path):

@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.errors import ExportParityError
 from trainer.export import to_onnx
-from trainer.published import network, unrolled
+from trainer.published import blocks, network, unrolled
 from trainer.published.config import (
     Activation,
     Cell,
@@ -137,6 +138,36 @@ def test_export_when_a_masked_text_stands_beside_a_longer_one_then_its_logit_is_
 
     assert beside[0] == pytest.approx(alone[0], abs=1e-6)
     assert beside[1] != pytest.approx(beside[0], abs=1e-3)
+
+
+@pytest.mark.parametrize("is_masked", [True, False], ids=["masked", "steps"])
+@pytest.mark.parametrize("is_bidirectional", [True, False], ids=["both", "forward"])
+def test_blocks_when_they_stand_for_keras_s_layers_then_logits_and_gradients_are_the_same(is_masked, is_bidirectional):
+    layers = [layer(Cell.LSTM, is_bidirectional=is_bidirectional), layer(Cell.LSTM, is_bidirectional=is_bidirectional)]
+    config = system(layers, is_masked=is_masked)
+    config = replace(config, network=replace(config.network, dense=0, dropout=0.0, spatial_dropout=0.0))
+    model = trained(config)
+    rng = np.random.default_rng(4)
+    tokens = np.array([_padded(rng.integers(1, IDS, length), Side.RIGHT) for length in (0, 1, 5, LENGTH)], np.int32)
+
+    def slopes(logits: Any) -> tuple[Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            found = logits()
+            total = tf.reduce_sum(found * found)
+        return found, [tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, model.trainable_variables)]
+
+    theirs, expected = slopes(lambda: model(tokens, training=True))
+    ours, found = slopes(lambda: blocks.logits(model, tf.constant(tokens), is_masked=is_masked, training=True))
+
+    assert np.abs(ours - theirs).max() <= 1e-5
+    assert max(np.abs(a - b).max() for a, b in zip(expected, found, strict=True)) <= 1e-4
+    assert min(np.abs(each).max() for each in expected) > 1e-3
+
+
+def test_fits_when_a_recipe_hides_recurrent_states_then_keras_s_own_layer_is_used():
+    assert blocks.fits(system([layer(Cell.LSTM)]).network)
+    assert not blocks.fits(system([layer(Cell.LSTM, recurrent_dropout=0.3)]).network)
+    assert not blocks.fits(system([layer(Cell.GRU)]).network)
 
 
 def test_check_parity_when_the_network_learnt_on_then_the_old_graph_is_refused():

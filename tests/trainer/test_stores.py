@@ -198,6 +198,18 @@ def test_pull_when_the_manifest_is_another_bundle_s_then_it_is_refused(store, bu
         pull(store.url, "sms-2", tmp_path / "in")
 
 
+def test_pull_when_it_is_no_bundle_to_the_daemon_then_nothing_is_kept(store, bundle, tmp_path):
+    tree = json.loads((bundle / "bundle.json").read_text())
+    del tree["files"]["model.onnx"]
+    (bundle / "bundle.json").write_text(json.dumps(tree))
+    push(bundle, store.url)
+
+    with pytest.raises(StoreError, match=rf"{BUNDLE}: is not a bundle .* has no checksum of model\.onnx"):
+        pull(store.url, BUNDLE, tmp_path / "in")
+
+    assert not list(tmp_path.glob("in/*"))
+
+
 @pytest.mark.parametrize("name", ["sms-nobody", "email/latest", f"email/{BUNDLE}", "../secret"])
 def test_pull_when_the_id_is_unknown_then_what_is_there_is_listed(store, bundle, tmp_path, name):
     push(bundle, store.url)
@@ -251,7 +263,7 @@ def test_push_when_the_key_is_unknown_then_the_url_is_named_and_no_secret(server
     assert "(InvalidAccessKeyId); check the URL and, for s3://, AWS_ENDPOINT_URL" in said
     assert s3.SECRET not in said
     assert "an-invented-key" not in said
-    assert "\n" not in said
+    assert not {"\n", "<"}.intersection(said)
 
 
 def test_pull_when_nobody_listens_then_the_url_and_the_remedy_are_named(server_in_use, monkeypatch, tmp_path):
@@ -316,6 +328,19 @@ def test_push_command_when_obstore_is_not_installed_then_it_says_what_to_install
 
     assert done.returncode == 1
     assert done.stderr == "trainer: obstore is not installed; install filterd[s3] to move bundles between machines\n"
+
+
+def test_commands_of_a_gateway_when_the_training_libraries_are_absent_then_they_run(bundle, tmp_path):
+    names = ("tensorflow", "keras", "tf2onnx", "onnx", "rensa", "matplotlib", "sklearn")
+    code = f"import sys; sys.modules.update(dict.fromkeys({names})); from trainer.cli import main; main()"
+    store, into = str(tmp_path / "store"), str(tmp_path / "in")
+
+    pushed = _run([sys.executable, "-c", code, "push", str(bundle), store])
+    pulled = _run([sys.executable, "-c", code, "pull", store, "--into", into])
+    scored = _run([sys.executable, "-c", code, "predict", "lottery", "--bundle", f"{into}/{BUNDLE}"])
+
+    assert [pushed.stderr, pulled.stderr, scored.stderr] == ["", "", ""]
+    assert "spam" in scored.stdout
 
 
 def _trainer(*arguments: str) -> subprocess.CompletedProcess[str]:

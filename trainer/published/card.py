@@ -26,7 +26,7 @@ def _accuracies(report: Report) -> Table:
     rows = [
         (
             each["part"],
-            _percent(each.get("published"), 1, signed=False),
+            "-" if each["published"] is None else f"{each['published']:g} %",
             _percent(each["accuracy"]),
             f"{100 * each['accuracy_interval'][0]:.2f} to {100 * each['accuracy_interval'][1]:.2f} %",
             str(each["rows"]),
@@ -90,11 +90,8 @@ def _run(report: Report) -> Table:
     return Table(columns=("run", "value"), rows=tuple(rows))
 
 
-def _percent(value: float | None, digits: int = 2, *, signed: bool = True) -> str:
-    """A share as per cent; with ``signed`` off the value is per cent already."""
-    if value is None:
-        return "-"
-    return f"{100 * value if signed else value:.{digits}f} %"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def render(config: SequenceConfig, report: Report) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from trainer.checkpoint import History
 from trainer.errors import TrainingDiverged
-from trainer.published.config import FitConfig, Head, Optimizer, SequenceConfig, TextConfig
+from trainer.published import blocks
+from trainer.published.config import FitConfig, Head, Optimizer, SequenceConfig, Side, TextConfig
 from trainer.published.network import build
 from trainer.published.tokenizer import Ids, padded
 from trainer.train import Progress
@@ -92,7 +93,8 @@ def batches(rows: Rows, text: TextConfig, size: int, rng: np.random.Generator | 
             part = np.resize(parts[i], size)
             weights = (np.arange(size) < len(parts[i])).astype(np.float32)
             width = _width(int(lengths[part].max())) if text.is_masked else text.length
-            tokens = padded([rows.ids[int(at)] for at in part], width, text.padding)
+            side = Side.RIGHT if text.is_masked else text.padding  # masked, both sides are the same to the states
+            tokens = padded([rows.ids[int(at)] for at in part], width, side)
             yield tokens, rows.labels[part].astype(np.float32), weights
 
 
@@ -104,10 +106,10 @@ def _step(model: Any, config: SequenceConfig) -> Callable[..., Any]:
     optimizer = _optimizer(config.fit)
     optimizer.build(model.trainable_variables)
 
-    @tf.function(jit_compile=config.fit.is_compiled, input_signature=_SIGNATURE)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=_is_compiled(config), input_signature=_SIGNATURE)  # type: ignore[untyped-decorator]
     def step(tokens: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
         with tf.GradientTape() as tape:
-            losses, hits = _losses(model(tokens, training=True), labels, config.network.head)
+            losses, hits = _losses(_logits(model, config, tokens, training=True), labels, config.network.head)
             total, count = tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
             mean = total / count
         gradients = tape.gradient(mean, model.trainable_variables)
@@ -118,12 +120,23 @@ def _step(model: Any, config: SequenceConfig) -> Callable[..., Any]:
 
 
 def _score(model: Any, config: SequenceConfig) -> Callable[..., Any]:
-    @tf.function(jit_compile=config.fit.is_compiled, input_signature=_SIGNATURE)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=_is_compiled(config), input_signature=_SIGNATURE)  # type: ignore[untyped-decorator]
     def score(tokens: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
-        losses, hits = _losses(model(tokens), labels, config.network.head)
+        losses, hits = _losses(_logits(model, config, tokens, training=False), labels, config.network.head)
         return tf.reduce_sum(losses * weights), tf.reduce_sum(hits * weights), tf.reduce_sum(weights)
 
     return score  # type: ignore[no-any-return]  # the same
+
+
+def _is_compiled(config: SequenceConfig) -> bool:
+    """The fused op is no business of XLA's."""
+    return config.fit.is_compiled and not blocks.fits(config.network)
+
+
+def _logits(model: Any, config: SequenceConfig, tokens: Any, *, training: bool) -> Any:
+    if blocks.fits(config.network):
+        return blocks.logits(model, tokens, is_masked=config.text.is_masked, training=training)
+    return model(tokens, training=training)
 
 
 _SIGNATURE = (

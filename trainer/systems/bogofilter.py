@@ -23,6 +23,9 @@ _NAMES = ("bogofilter", "bogofilter-bdb", "bogofilter-sqlite")
 _VERDICTS = (0, 1, 2)
 """Exit codes that tell the verdict on the last message: spam, ham, unsure."""
 
+_NO_EVIDENCE = 0.52
+"""Its ``robx``, the spamicity of a word never seen; without a word list it refuses to score at all."""
+
 
 class Bogofilter:
     """bogofilter's spamicity, [0, 1]. Raises ToolMissing when it is not there."""
@@ -40,6 +43,7 @@ class Bogofilter:
             self._home = Path(stack.enter_context(TemporaryDirectory(prefix="bogofilter-")))
             version = programs.run(self._program, ["-V"], self._home).split()
             self.name = f"bogofilter {version[2].decode()}" if len(version) > 2 else "bogofilter"
+            self._has_learned = False
             self._stack = stack.pop_all()
         return self
 
@@ -52,11 +56,12 @@ class Bogofilter:
             chosen = [example for example in examples if example.label is label]
             if chosen:
                 self._bulk([flag], chosen)
+                self._has_learned = True
 
     def score(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """float64[len(examples)]. Raises TrainerError."""
-        if not examples:
-            return np.zeros(0)
+        if not examples or not self._has_learned:
+            return np.full(len(examples), _NO_EVIDENCE)
         found = {}
         for line in self._bulk(["-T", "-T"], examples).splitlines():
             path, _, spamicity = line.rpartition(b" ")

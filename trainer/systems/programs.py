@@ -31,12 +31,12 @@ class Program:
     environment: Mapping[str, str]
 
 
-def find(names: Sequence[str], package: str, environ: Mapping[str, str], aside: Path = ASIDE) -> Program:
+def find(names: Sequence[str], package: str, environ: Mapping[str, str], aside: Path | None = None) -> Program:
     """The first of ``names`` that is there; the PATH comes first. Raises ToolMissing, which names the package."""
     for name in names:
         if found := shutil.which(name, path=environ.get("PATH", "")):
             return _program(Path(found).resolve().parent / name, Path("/"), environ)
-    tree = aside / "tree"
+    tree = (aside or ASIDE) / "tree"
     for name in names:
         for folder in _FOLDERS:
             if (tree / folder / name).is_file():

@@ -65,7 +65,8 @@ _LEARN_PATHS = {Label.HAM: "/learnham", Label.SPAM: "/learnspam"}
 class Rspamd:
     """rspamd's points, unbounded. Raises ToolMissing when it, or Redis, is not there.
 
-    The first start on a machine compiles tables for about a minute; they are kept in ``cache``. ``suffixes`` replaces
+    The first start on a machine compiles tables for about a minute; they are kept in ``cache``, a
+    folder beside the checkout's unpacked programs unless another is named. ``suffixes`` replaces
     the public suffix list, most of that minute, where it does not matter.
     """
 
@@ -76,7 +77,7 @@ class Rspamd:
         self,
         environ: Mapping[str, str],
         *,
-        cache: Path = programs.ASIDE / "rspamd",
+        cache: Path | None = None,
         suffixes: Sequence[str] = (),
         patience_seconds: float = 300,
     ) -> None:
@@ -84,7 +85,7 @@ class Rspamd:
         self._redis = programs.find(("redis-server",), "redis-server", environ)
         if not (self._program.root / _PATHS["CONFDIR"] / "rspamd.conf").is_file():
             raise ToolMissing(f"{self._program.path} has no configuration: install Debian's rspamd, or run fetch.sh")
-        self._cache = cache
+        self._cache = cache or programs.ASIDE / "rspamd"
         self._suffixes = tuple(suffixes)
         self._patience_seconds = patience_seconds
         self._stack = ExitStack()
