@@ -68,7 +68,7 @@ def resumed(fresh: Run, variables: Sequence[Any], path: Path) -> Run:
     if not path.exists():
         return fresh
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             head = json.loads(str(kept["head"]))
             if head["config"] != _identity(fresh.config):
                 raise TrainerError(f"{path} is of a run with another configuration; delete it or name another --resume")

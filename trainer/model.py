@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from filterd.core.bundle import Hashing
 from trainer.config import ModelConfig
 from trainer.export import recurrence, recurrent_weights
+from trainer.recurrent import directions
 
 _LOW = -1e4
 """Stands for minus infinity where nothing may win a maximum."""
@@ -92,12 +93,7 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
             layer.build(steps.shape)
         if self.config.cell != "lstm":
             return layer(steps, mask=mask)
-        if not self.config.bidirectional:
-            return lstm(steps, layer.cell)
-        there = lstm(steps, layer.forward_layer.cell)
-        turned = tf.reverse_sequence(steps, lengths, seq_axis=1)
-        back = tf.reverse_sequence(lstm(turned, layer.backward_layer.cell), lengths, seq_axis=1)
-        return tf.concat([there, back], axis=2)
+        return tf.concat(directions(layer, steps, lengths), axis=2)
 
     def _tables(self) -> tuple[Any, Any]:
         for layer in (self.embedding, self.wide_table):
@@ -159,37 +155,6 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
         """Round the embedding to half precision, so that what is measured is what is stored."""
         table = self.embedding.embeddings
         table.assign(table.numpy().astype(np.float16).astype(np.float32))
-
-
-def lstm(steps: Any, cell: Any) -> Any:
-    """States of a Keras LSTM cell over time: float32[B, T, I] -> float32[B, T, U].
-
-    Keras orders the gates i, f, c, o, the kernel i, c, f, o. The kernel's second version keeps Keras's order, but its
-    gradient does not (measured).
-    """
-    ordered = [
-        tf.concat([parts[0], parts[2], parts[1], parts[3]], axis=-1)
-        for parts in (
-            tf.split(tf.concat([cell.kernel, cell.recurrent_kernel], axis=0), 4, axis=-1),
-            tf.split(cell.bias, 4, axis=-1),
-        )
-    ]
-    state = tf.zeros([tf.shape(steps)[0], cell.units])
-    none = tf.zeros([cell.units])  # no peepholes
-    states = tf.raw_ops.BlockLSTM(
-        seq_len_max=tf.cast(tf.shape(steps)[1], tf.int64),
-        x=tf.transpose(steps, [1, 0, 2]),
-        cs_prev=state,
-        h_prev=state,
-        w=ordered[0],
-        wci=none,
-        wcf=none,
-        wco=none,
-        b=ordered[1],
-        forget_bias=0.0,
-        cell_clip=-1.0,
-    ).h
-    return tf.transpose(states, [1, 0, 2])
 
 
 def bag(table: Any, tokens: Any) -> Any:
