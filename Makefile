@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare docs format lock
+.PHONY: help setup demo run check test compare evaluation docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,11 @@ compare:  ## the shipped models beside other filters on the same split, for the 
 	@tests/servers/fetch.sh
 	$(BIN)/trainer compare --channel sms --bundle filterd/models/sms --out docs/evaluation
 	$(BIN)/trainer compare --channel email --bundle filterd/models/email --out docs/evaluation
+
+evaluation: compare  ## the shipped models by every track, after compare, and docs/evaluation.md of it all; hours, needs the corpora
+	$(BIN)/trainer evaluate --channel sms --bundle filterd/models/sms --track all --out docs/evaluation
+	$(BIN)/trainer evaluate --channel email --bundle filterd/models/email --track all --out docs/evaluation
+	$(BIN)/trainer document
 
 docs:  ## write the tables and the default configuration again from the code
 	$(BIN)/python tests/house/reference.py

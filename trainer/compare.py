@@ -20,7 +20,7 @@ from filterd.core.message import ParseLimits
 from filterd.inference.loaded import LoadedModel
 from trainer import comparison, evaluate
 from trainer.collector import stripped
-from trainer.comparison import Scored, Test
+from trainer.comparison import Facts, Scored
 from trainer.config import TrainConfig
 from trainer.corpora import prepare
 from trainer.errors import TrainerError
@@ -55,7 +55,8 @@ _READ = (
 _CONTENT = (
     "This compares content alone. SpamAssassin and rspamd in production also ask DNS lists, sender authentication, "
     "fuzzy hashes and reputation; here they have no network, their rules about the age of a message are off, and "
-    "their Bayes classifiers learn what all learn."
+    "their Bayes classifiers learn what all learn. Some corpora hold no full headers: rules about missing ones fire "
+    "there on ham and spam alike, so read these two per corpus."
 )
 _SLOW = (
     " SpamAssassin takes about a tenth of a second a message and so learns and scores at most {limit} per corpus and "
@@ -78,7 +79,7 @@ class Parts:
     train: tuple[Example, ...]
     """In the order it is learned, corpora mixed."""
     test: tuple[Example, ...]
-    facts: Test
+    facts: Facts
 
 
 def compare(
@@ -168,7 +169,7 @@ def _parts(held: HeldPart, *, is_raw: bool) -> Parts:
     return Parts(
         train=tuple(each if is_raw else _stripped(each) for each in learned),
         test=tuple(each if is_raw else _stripped(each) for each in (corpus.examples[i] for i in test)),
-        facts=Test(
+        facts=Facts(
             labels=held.prepared.labels[test], corpora=held.prepared.names[test], clusters=corpus.clusters[test]
         ),
     )

@@ -19,7 +19,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
+class Facts:
     """What all are measured on, position by position."""
 
     labels: NDArray[np.float32]
@@ -78,7 +78,7 @@ class Row:
         return "win" if self.difference.high < 0 else "lose"
 
 
-def rows(test: Test, ours: Scored, theirs: Sequence[Scored], *, resamples: int = 1000) -> list[Row]:
+def rows(test: Facts, ours: Scored, theirs: Sequence[Scored], *, resamples: int = 1000) -> list[Row]:
     """Every filter on every corpus it scored and on all of them pooled; ours comes first, beside itself.
 
     ``ours`` has scored the whole test.

@@ -54,7 +54,8 @@ def learning_curve(curves: Mapping[str, tuple[NDArray[np.int64], Floats]], path:
     """1-ROCA of everything so far over messages, both axes logarithmic; ``name -> (messages, per cent)``."""
     figure, axes = _axes("messages", "1-ROCA so far, %")
     for name, (messages, areas) in curves.items():
-        axes.plot(messages, np.maximum(areas, 1e-3), label=name)
+        known = ~np.isnan(areas)  # while a label is missing there is no area
+        axes.plot(messages[known], np.maximum(areas[known], 1e-3), label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
     return _saved(figure, path)

@@ -27,7 +27,7 @@ LONG_FUNCTIONS = {
 NO_NAMES = {"utils", "helpers", "common", "misc", "base", "util", "helper"}
 ONE_HOME = {
     "aiosmtpd": ("filterd/edges/smtp",),
-    "onnxruntime": ("filterd/inference/loaded.py", "trainer/export.py"),
+    "onnxruntime": ("filterd/inference/loaded.py", "trainer/export.py", "trainer/published/served.py"),
     "sqlalchemy": ("filterd/store/",),
     "alembic": ("filterd/store/",),
     "fastapi": ("filterd/web/", "filterd/edges/webhooks/"),

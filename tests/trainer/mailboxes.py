@@ -38,10 +38,12 @@ def mail_folder(folder: Path, count: int = 80) -> Path:
         folder / "email-csdmc2010.tar.xz",
         {
             "SPAMTrain.label": marks.encode(),
+            "dup_with_spamassassin.txt": b"email-csdmc2010/TRAINING/T3.eml\tspam-1/0003.txt\n",
             **{f"TRAINING/T{i}.eml": raw for i, (_, raw) in enumerate(contest)},
         },
     )
-    pack(folder / "email-enron-spam.tar.xz", dict(_enron(rng, count)))
+    enron = {"dup_with_spamassassin.txt": b"", **dict(_enron(rng, count))}
+    pack(folder / "email-enron-spam.tar.xz", enron)
     pack(
         folder / "email-enron-raw-ham.tar.xz",
         {f"who/{i}": raw for i, (_, raw) in enumerate(messages(2001, spam=False))},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def fast(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a recipe's quick run, each of which is made once."""
+    return cache(lambda name: train(name, data, tmp_path_factory.mktemp(name) / "out", is_fast=True).folder)
+
+
+@pytest.fixture(scope="module")
 def made_up(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp("made-up")
     return train(recipe_file(folder, MADE_UP), data, folder / "out")
@@ -119,9 +127,8 @@ def test_recipes_when_listed_then_every_published_system_is_there():
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_train_when_a_recipe_runs_fast_then_its_folder_is_whole_and_scores(data, tmp_path, name):
-    outcome = train(name, data, tmp_path / "out", is_fast=True)
-    folder = outcome.folder
+def test_train_when_a_recipe_runs_fast_then_its_folder_is_whole_and_scores(fast, name):
+    folder = fast(name)
     operators = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
     report = json.loads((folder / "report.json").read_text())
     card = (folder / "card.md").read_text()
@@ -141,22 +148,21 @@ def test_train_when_a_recipe_runs_fast_then_its_folder_is_whole_and_scores(data,
     assert ((scores > 0) & (scores < 1)).all()
 
 
-def test_train_when_the_random_split_leaks_then_report_and_card_show_how_much(data, tmp_path):
-    outcome = train("spatial-lstm", data, tmp_path, is_fast=True)
+def test_train_when_the_random_split_leaks_then_report_and_card_show_how_much(fast):
+    folder = fast("spatial-lstm")
 
-    leak = json.loads((outcome.folder / "report.json").read_text())["leak"]
+    leak = json.loads((folder / "report.json").read_text())["leak"]
 
     assert leak["youtube"]["seen"] > 0.7 * leak["youtube"]["rows"]
     assert leak["sms"]["seen"] == 0
-    assert "word for word in training" in (outcome.folder / "card.md").read_text()
+    assert "word for word in training" in (folder / "card.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["bilstm", "stacked-bilstm"])
-def test_train_when_padding_is_masked_then_a_text_beside_a_longer_one_keeps_its_logit(data, tmp_path, name):
-    outcome = train(name, data, tmp_path, is_fast=True)
-    served = Served.open(outcome.folder)
+def test_train_when_padding_is_masked_then_a_text_beside_a_longer_one_keeps_its_logit(fast, name):
+    served = Served.open(fast(name))
 
-    report = json.loads((outcome.folder / "report.json").read_text())
+    report = json.loads((fast(name) / "report.json").read_text())
 
     assert report["padding_difference"] <= 1e-5
     assert served.outputs_together([HAM, " ".join([SPAM] * 3)])[0] == pytest.approx(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 from filterd.core.envelope import Channel
 from filterd.core.message import ParseLimits
 from filterd.inference.loaded import Scorer
+from trainer.config import defaults, quick
 from trainer.errors import ToolMissing, TrainerError
 from trainer.example import Example, Label
 from trainer.metrics import one_minus_roca
 from trainer.systems import carrier, programs
 from trainer.systems.bogofilter import Bogofilter
 from trainer.systems.linear import LinearSvm, OnlineLogistic
-from trainer.systems.ours import Frozen
+from trainer.systems.ours import Frozen, Trained
 from trainer.systems.processes import Lines, await_ready, started
 from trainer.systems.programs import Program
 from trainer.systems.roster import SYSTEMS, chosen
@@ -233,6 +235,20 @@ def test_frozen_when_it_scores_then_it_is_what_the_daemon_gives():
         scores = system.score(examples)
 
     assert scores.tolist() == [scorer.scan(Channel.EMAIL, example.raw).probability for example in examples]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings("ignore")  # TensorFlow and tf2onnx warn of their own insides
+def test_trained_when_it_has_learned_then_spam_ranks_above_ham():
+    validation = [replace(example, id=f"v{example.id}") for example in messages(80, 3, Channel.SMS)]
+
+    with Trained(quick(defaults(Channel.SMS)), validation) as system:
+        before = system.score(messages(4, 2, Channel.SMS))
+        system.learn(messages(160, 1, Channel.SMS))
+
+        assert before.tolist() == [0.5] * 4
+        assert area(system, messages(40, 2, Channel.SMS)) < 10
 
 
 def test_find_when_a_program_is_on_the_path_and_unpacked_then_the_path_s_is_used(tmp_path):

@@ -77,7 +77,7 @@ def _run(report: Report) -> Table:
     )
     rows = [
         ("training rows, epochs", f"{report['train_rows']}, {report['epochs']}"),
-        ("seconds of training, one thread", f"{report['train_seconds']:.0f}"),
+        ("CPU seconds of training", f"{report['train_seconds']:.0f}"),
         ("vocabulary", str(report["vocabulary"])),
         ("ONNX nodes, of which recurrent", f"{sum(report['operators'].values())}, {nodes}"),
         ("Loop, Scan or If nodes", "0"),

@@ -143,7 +143,7 @@ class FitConfig:
     validation_rows: int = 0
     """Test rows of which the curves are made, the first ones; 0 is all. No choice is made from them."""
     is_compiled: bool = True
-    """By XLA: half the time per step, some seconds more per length of a batch."""
+    """By XLA: half the time per step, some seconds more per length of a batch. Plain LSTM layers need it not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

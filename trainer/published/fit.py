@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainer.checkpoint import History
 from trainer.errors import TrainingDiverged
 from trainer.published import blocks
-from trainer.published.config import FitConfig, Head, Optimizer, SequenceConfig, Side, TextConfig
+from trainer.published.config import FitConfig, Head, Optimizer, SequenceConfig, Side
 from trainer.published.network import build
 from trainer.published.tokenizer import Ids, padded
 from trainer.train import Progress
@@ -23,7 +23,7 @@ from trainer.train import Progress
 _POOL = 50
 """Batches that are sorted by length together where padding is masked, so that they hold little of it."""
 _WIDTHS = (32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 512, 768, 1024, 1536, 2560)
-"""Batches of masked texts are padded to one of these, so that few shapes are compiled."""
+"""Where XLA compiles for every length of a batch, masked texts are padded to one of these."""
 _SCORED = 256
 """Rows of a validation batch."""
 
@@ -46,7 +46,7 @@ class Fitted:
     model: Any
     history: History
     seconds: float
-    """Of training, without validation."""
+    """CPU time of training, without validation."""
 
 
 Batch = tuple[Ids, NDArray[np.float32], NDArray[np.float32]]
@@ -61,27 +61,28 @@ def fit(config: SequenceConfig, size: int, train: Rows, validation: Rows, progre
     per_epoch = -(-len(train) // config.fit.batch)
     history, seconds = History(), 0.0
     for epoch in range(config.fit.epochs):
-        started, sums, done = time.perf_counter(), np.zeros(3), epoch * per_epoch
-        for batch in batches(train, config.text, config.fit.batch, rng):
+        started, sums, done = time.process_time(), np.zeros(3), epoch * per_epoch
+        for batch in batches(train, config, config.fit.batch, rng):
             sums += np.array([float(each) for each in step(*map(tf.constant, batch))])
             done += 1
             if not np.isfinite(sums[0]):
                 raise TrainingDiverged(f"the loss is {sums[0]} in epoch {epoch + 1}; lower fit.learning_rate")
             words = f"epoch {epoch + 1} loss {sums[0] / sums[2]:.3f}"
             progress(done, per_epoch * config.fit.epochs, words)
-        seconds += time.perf_counter() - started
+        seconds += time.process_time() - started
         history.loss.append(float(sums[0] / sums[2]))
         history.accuracy.append(float(sums[1] / sums[2]))
         measured = np.zeros(3)
-        for batch in batches(validation, config.text, _SCORED):
+        for batch in batches(validation, config, _SCORED):
             measured += np.array([float(each) for each in score(*map(tf.constant, batch))])
         history.validation_loss.append(float(measured[0] / measured[2]))
         history.validation_accuracy.append(float(measured[1] / measured[2]))
     return Fitted(model=model, history=history, seconds=seconds)
 
 
-def batches(rows: Rows, text: TextConfig, size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+def batches(rows: Rows, config: SequenceConfig, size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
     """Every row once, shuffled if there is ``rng``; batches are full, the last one with repeats that weigh nothing."""
+    text, is_rounded = config.text, _is_compiled(config)
     order = np.arange(len(rows)) if rng is None else rng.permutation(len(rows))
     lengths = np.array([len(row) for row in rows.ids])
     for start in range(0, len(order), size * _POOL):
@@ -92,14 +93,14 @@ def batches(rows: Rows, text: TextConfig, size: int, rng: np.random.Generator | 
         for i in range(len(parts)) if rng is None else rng.permutation(len(parts)):
             part = np.resize(parts[i], size)
             weights = (np.arange(size) < len(parts[i])).astype(np.float32)
-            width = _width(int(lengths[part].max())) if text.is_masked else text.length
+            width = _width(int(lengths[part].max()), is_rounded=is_rounded) if text.is_masked else text.length
             side = Side.RIGHT if text.is_masked else text.padding  # masked, both sides are the same to the states
             tokens = padded([rows.ids[int(at)] for at in part], width, side)
             yield tokens, rows.labels[part].astype(np.float32), weights
 
 
-def _width(longest: int) -> int:
-    return next((width for width in _WIDTHS if width >= longest), longest)
+def _width(longest: int, *, is_rounded: bool) -> int:
+    return next((width for width in _WIDTHS if is_rounded and width >= longest), max(1, longest))
 
 
 def _step(model: Any, config: SequenceConfig) -> Callable[..., Any]:

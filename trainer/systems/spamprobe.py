@@ -1,6 +1,7 @@
 """SpamProbe: Graham's formula over words and pairs of words. A private database, many files per process.
 
-Source: spamprobe(1). ``summarize`` is asked instead of ``score`` because it names the file of each score.
+Source: spamprobe(1). ``train-test`` is the one command that keeps the order of ham and spam in one process;
+``summarize`` is asked instead of ``score`` because it names the file of each score.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FILES = 2000
 _SUMMARY = re.compile(rb"^File: (\d+)$|^Score: ([\d.]+)$", re.MULTILINE)
 _NO_EVIDENCE = 0.5
 """Of a blank message, which it passes over."""
-_COMMANDS = {Label.HAM: "good", Label.SPAM: "spam"}
+_KINDS = {Label.HAM: "good", Label.SPAM: "spam"}
 
 
 class SpamProbe:
@@ -51,15 +52,17 @@ class SpamProbe:
         self._stack.close()
 
     def learn(self, examples: Sequence[Example]) -> None:
-        """Count the words of these; order does not matter to it. Raises TrainerError."""
-        for label, command in _COMMANDS.items():
-            self._bulk(command, [example for example in examples if example.label is label])
+        """Train on these in this order, as its manual advises: where it is not sure yet. Raises TrainerError."""
+        with TemporaryDirectory(dir=self._home) as folder:
+            paths = carrier.write(examples, Path(folder))
+            lines = [f"{_KINDS[example.label]} {path}\n" for example, path in zip(examples, paths, strict=True)]
+            self._run(["train-test"], Path(folder), "".join(lines).encode())
 
     def score(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """float64[len(examples)]. Raises TrainerError."""
         found: dict[int, float] = {}
         file = -1
-        for named, value in _SUMMARY.findall(self._bulk("summarize", examples)):
+        for named, value in _SUMMARY.findall(self._summaries(examples)):
             if named:
                 file = int(named)
             elif file >= 0:
@@ -69,13 +72,13 @@ class SpamProbe:
             raise TrainerError(f"spamprobe scored all but {len(missing)} of {len(examples)} messages")
         return np.array([found.get(number, _NO_EVIDENCE) for number in range(len(examples))], np.float64)
 
-    def _bulk(self, command: str, examples: Sequence[Example]) -> bytes:
-        said = []
+    def _summaries(self, examples: Sequence[Example]) -> bytes:
         with TemporaryDirectory(dir=self._home) as folder:
             names = [path.name for path in carrier.write(examples, Path(folder))]
-            # -M: a file is one message, whatever stands at the start of its lines.
-            options = ["-d", str(self._home / "words"), "-M", command]
-            for start in range(0, len(names), _FILES):
-                chosen = names[start : start + _FILES]
-                said.append(programs.run(self._program, [*options, *chosen], Path(folder)))
+            starts = range(0, len(names), _FILES)
+            said = [self._run(["summarize", *names[at : at + _FILES]], Path(folder)) for at in starts]
         return b"".join(said)
+
+    def _run(self, command: Sequence[str], folder: Path, given: bytes = b"") -> bytes:
+        # -M: a file is one message, whatever stands at the start of its lines.
+        return programs.run(self._program, ["-d", str(self._home / "words"), "-M", *command], folder, given=given)

@@ -84,6 +84,11 @@ def measure(context: Context) -> Measurement:
     alike = test.only(_draws(test, context.seeds[0]))
     losses = [_loss(spec, name, validation.ham(), test.ham()) for name in POINT_NAMES]
     means, shares, _ = reliability(alike.probabilities, alike.labels)
+    plot = f"reliability-{context.channel}.png"
+    if context.plots is not None:
+        from trainer import figures  # noqa: PLC0415  (matplotlib takes a second to import)
+
+        figures.reliability_diagram(alike.probabilities, alike.labels, context.plots / plot)
     return Measurement(
         id=f"calibration-{context.channel}",
         title=f"Calibration, {context.channel}",
@@ -100,6 +105,7 @@ def measure(context: Context) -> Measurement:
             "brier": brier(test.probabilities, test.labels),
             "reliability": {"mean_probability": means.tolist(), "share_of_spam": shares.tolist()},
             "points": {loss.name: _figures(loss) for loss in losses},
+            "plots": [plot],
             "targets": {"18": _target(test, alike, losses)},
         },
     )

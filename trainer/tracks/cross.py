@@ -94,7 +94,7 @@ def measure(context: Context) -> Measurement:
     facts = facts_of(pool.examples) if context.channel is Channel.EMAIL else None
     folds = _FOLDS[context.channel]
     found = {}
-    for each in folds[:2] if context.is_fast else folds:
+    for each in folds[:1] if context.is_fast else folds:
         context.say(f"without {each.name}")
         found[each.name] = _result(context, pool, each, facts)
     mean, worst = float(np.mean([r.f1 for r in found.values()])), min(r.f1 for r in found.values())

@@ -65,8 +65,7 @@ class Run:
 
     def curve(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Messages, and 1-ROCA of all up to there."""
-        at = np.unique(np.geomspace(50, max(50, len(self.scores)), 60).astype(np.int64))
-        at = at[at <= len(self.scores)]
+        at = np.unique(np.geomspace(min(50, len(self.scores)), len(self.scores), 60).astype(np.int64))
         return at, np.array([self.roca(int(n)) for n in at], np.float64)
 
     def efficiency(self, ham_loss: float = 0.005, missed: float = 5.0) -> int | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from filterd.core.envelope import Channel
+from trainer.collector import stripped
 from trainer.example import Example
 from trainer.measurement import Measurement, Table
 from trainer.metrics import hm, weighted_threshold
@@ -33,8 +35,9 @@ _TEXT = (
     (
         "Every message is judged, then its report is learned; the figures count the whole stream, the first message "
         "too. `online` reads what the daemon's extractor reads, no header of a trace, list or filter; `raw octets` "
-        "and the reference, a logistic regression on 4-grams of octets, read the first 3,000 octets as they came. The "
-        "learner's values are the same for every stream; they were chosen on spamassassin alone."
+        "and the reference, a logistic regression on 4-grams of octets, read the first 3,000 octets as they came, or "
+        "`stripped` of what the corpus's collector wrote on top. The learner's values are the same for every stream; "
+        "they were chosen on spamassassin alone."
     ),
     (
         "`delayed` reports the first quarter, `partial` one recipient, `active` 1 % of the stream where it doubts "
@@ -231,8 +234,12 @@ def _stream(context: Context, stream: Stream) -> Found:
     always = feedback.immediate(stream.examples, 0)
     context.say(f"online: {stream.name}, immediate")
     clean = run(Online(reader), items, always)
-    others = (OnlineRaw(reader), OnlineLogistic())
-    systems = (("online", clean), *((each.name, run(each, items, always)) for each in others))
+    others = [(each.name, run(each, items, always)) for each in (OnlineRaw(reader), OnlineLogistic())]
+    if context.channel is Channel.EMAIL:
+        bare = poison.clean([replace(each, raw=stripped(each.raw)) for each in stream.examples], 0)
+        again = (OnlineRaw(Reader(context.channel)), OnlineLogistic())
+        others += [(f"{each.name}, stripped", run(each, bare, always)) for each in again]
+    systems = (("online", clean), *others)
     if context.plots is not None:
         from trainer import figures  # noqa: PLC0415  (matplotlib takes a second to import)
 

@@ -22,7 +22,7 @@ from trainer.tracks.jig import run
 
 CORRECTION = OnlineConfig(largest_step=2.0)
 """A report moves a bundle's logit by two at most: it corrects, it does not take over."""
-_LEAST = 40
+_LEAST, _LEAST_FAST = 40, 5
 _AFTER = 200
 
 
@@ -33,10 +33,11 @@ def corrected(context: Context) -> tuple[Table, dict[str, Any]]:
         held.examples(Split.TEST), key=lambda each: (each.corpus, each.date.timestamp() if each.date else 0.0)
     )
     reader = Reader(context.channel, context.bundle)
+    least = _LEAST_FAST if context.is_fast else _LEAST
     rows, figures = [], {}
     for corpus in sorted({each.corpus for each in examples}):
         stream = [each for each in examples if each.corpus == corpus]
-        if min(sum(each.label is label for each in stream) for label in Label) < _LEAST:
+        if min(sum(each.label is label for each in stream) for label in Label) < least:
             continue
         context.say(f"online: bundle on {corpus}")
         if len({each.date for each in stream}) == 1:  # no dates: any order but that of the labels

@@ -1,6 +1,6 @@
 """Track E: what attacks on the wording and the form of a message take from recall, the threshold frozen before.
 
-The threshold loses 1 % of the clean held-out ham, no corpus counting for more than 300 messages; then held-out spam is
+The threshold loses 1 % of the clean held-out ham, no corpus counting for more than 200 messages; then held-out spam is
 attacked, and held-out ham too, because undoing tricks must not make ham of other languages look like spam.
 """
 
@@ -30,7 +30,7 @@ from trainer.tracks.held_part import HeldPart, held_part
 from trainer.tracks.white_box import borrowed_from
 
 _HAM_LOSS = 0.01
-_SAMPLE, _FAST_SAMPLE = 300, 12
+_SAMPLE, _FAST_SAMPLE = 200, 12
 """Most messages per corpus and label that are attacked."""
 _CONTROL = "rebuilt"
 _NOT_ON_HAM = ("good-words", "ham-words", "ham-messages", "subject-only", "image-only")

@@ -49,7 +49,7 @@ CHOICES: Mapping[Channel, Mapping[str, _Choice]] = MappingProxyType(
         Channel.EMAIL: {
             "spamassassin": _Choice(),
             "csdmc2010": _Choice(has_copies=True),
-            "enron-spam": _Choice(has_copies=True, every=3),
+            "enron-spam": _Choice(has_copies=True, every=6),
         },
         Channel.SMS: {"uci": _Choice(is_dated=False)},
     }
