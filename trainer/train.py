@@ -18,12 +18,11 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainingDiverged
 from trainer.features import Encoded
 from trainer.input_pipeline import drawn, ordered
+from trainer.linear_path import Blend, blend, fit_linear
 from trainer.metrics import spam_missed_at
 from trainer.model import WideDeep
 from trainer.optimizer import Adam
 
-_DEEP_SHARE = 0.4
-"""Weight of the deep path's own loss: without it the wide path learns first and the deep one never has to."""
 GUARDED_HAM_LOSSES = (0.001, 0.0025, 0.005, 0.01, 0.02)
 """The guarded figure is the mean of the spam missed at these: one of them alone jumps with a handful of ham."""
 
@@ -41,11 +40,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """A network with the weights of its best epoch."""
+    """A network with the weights of its best epoch, its linear path joined to it."""
 
     model: WideDeep
     history: History
     best_epoch: int
+    blend: Blend
+    """What the deep and the linear path count."""
 
 
 Progress = Callable[[int, int, str], None]
@@ -55,7 +56,7 @@ Progress = Callable[[int, int, str], None]
 def train(
     config: TrainConfig, train_part: Part, validation: Part, progress: Progress, checkpoint: Path | None = None
 ) -> Trained:
-    """Fit a network. Raises TrainingDiverged when the loss stops being a number.
+    """Fit the deep path by steps and the linear one beside it. Raises TrainingDiverged when the loss is no number.
 
     After every epoch its state is kept in ``checkpoint``; a run that finds one of the same configuration there goes
     on from it. Dropout then draws other numbers than without the interruption.
@@ -64,7 +65,7 @@ def train(
     model = built(config, train_part)
     steps = max(1, config.epoch_examples // config.batch)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps * config.epochs, alpha=0.05)
-    optimizer = Adam(model.trainable_variables, rate, config.average)
+    optimizer = Adam(model.deep_variables, rate, config.average)
     step = _step(model, optimizer, config)
     run = Run(config=config, history=History(), best=np.inf, best_weights=model.get_weights(), best_epoch=0, epoch=0)
     if checkpoint is not None:
@@ -95,7 +96,12 @@ def train(
         if checkpoint is not None:
             keep(run, optimizer.state, checkpoint)
     model.set_weights(run.best_weights)
-    return Trained(model=model, history=run.history, best_epoch=run.best_epoch + 1)
+    path = fit_linear(train_part.encoded, train_part.labels, train_part.weights, config.ham_weight)
+    shares = blend(
+        predict(model, validation.encoded), path.logits(validation.encoded), validation.labels, validation.weights
+    )
+    model.join(path, shares)
+    return Trained(model=model, history=run.history, best_epoch=run.best_epoch + 1, blend=shares)
 
 
 def built(config: TrainConfig, part: Part) -> WideDeep:
@@ -115,13 +121,10 @@ def _step(model: WideDeep, optimizer: Adam, config: TrainConfig) -> Callable[[An
         target = labels * (1 - config.label_smoothing) + 0.5 * config.label_smoothing
         weight = tf.where(labels > 0.5, 1.0, config.ham_weight)
         with tf.GradientTape() as tape:
-            deep, wide = model.paths(feeds, training=True)
-            both = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=deep + wide)
-            alone = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=deep)
-            loss = tf.reduce_mean(weight * (both + _DEEP_SHARE * alone)) / (1 + _DEEP_SHARE)
-            total = loss + config.model.wide_l2 * tf.reduce_sum(model.wide_table.embeddings**2)
-        optimizer.apply(tape.gradient(total, model.trainable_variables))
-        return loss, tf.reduce_mean(tf.cast((deep + wide > 0) == (labels > 0.5), tf.float32))
+            logits = model.deep(feeds, training=True)
+            loss = tf.reduce_mean(weight * tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits))
+        optimizer.apply(tape.gradient(loss, model.deep_variables))
+        return loss, tf.reduce_mean(tf.cast((logits > 0) == (labels > 0.5), tf.float32))
 
     return step  # type: ignore[no-any-return]  # the same
 

@@ -69,7 +69,7 @@ class LoadedModel:
         logit, passages = self._run(tokens)
         linear = np.zeros(tokens.length, np.float32)
         if self.weights is not None:
-            linear = self.weights[encoded.word_ids] / np.sqrt(max(1, np.count_nonzero(tokens.wide)))
+            linear = self.weights[encoded.word_ids] / math.sqrt(max(1, int(np.count_nonzero(tokens.wide))))
         return logit, explain(encoded.words, linear, passages)
 
     def _run(self, tokens: Tokens) -> tuple[float, npt.NDArray[np.float32]]:

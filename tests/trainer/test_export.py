@@ -13,7 +13,7 @@ from filterd.core.bundle import Hashing
 from trainer.config import ModelConfig
 from trainer.errors import ExportParityError
 from trainer.export import check_graph, check_parity, to_onnx
-from trainer.model import WideDeep, passages
+from trainer.model import WideDeep, by_token, passages
 
 pytestmark = [
     pytest.mark.slow,
@@ -116,6 +116,7 @@ def test_to_onnx_when_passages_count_then_the_evidence_is_what_they_add():
 
     logit, evidence = session.run(["logit", "evidence"], feeds)
     model.passage.set_weights([np.zeros((14, 1)), np.zeros(1)])
+    model.gram_table.set_weights([np.zeros((50, 1))])
 
     assert np.asarray(model(feeds)) == pytest.approx(logit - evidence.sum(axis=1), abs=1e-4)
     assert evidence.shape == (3, 3)
@@ -123,12 +124,16 @@ def test_to_onnx_when_passages_count_then_the_evidence_is_what_they_add():
     assert evidence[2].all()
 
 
-def test_to_onnx_when_passages_do_not_count_then_there_is_no_evidence():
+def test_to_onnx_when_passages_do_not_count_then_the_evidence_is_that_of_the_words_alone():
     model = network(ModelConfig(embedding=5, units=7, dense=6, has_passages=False))
+    feeds = feeds_of([3, 9], 9, 8)
+    graph = to_onnx(model.serving(), model.signature(), recurrent_layers=1)
 
-    graph = onnx.load_from_string(to_onnx(model.serving(), model.signature(), recurrent_layers=1))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    evidence = session.run(["evidence"], feeds)[0]
 
-    assert [output.name for output in graph.graph.output] == ["logit"]
+    words = by_token(model.gram_table.embeddings, feeds["tokens"], feeds["length"]).numpy()
+    assert evidence == pytest.approx(words, abs=1e-5)
 
 
 def test_network_when_ham_is_appended_then_the_worst_passage_still_counts():
@@ -139,3 +144,18 @@ def test_network_when_ham_is_appended_then_the_worst_passage_still_counts():
 
     assert alone == pytest.approx(4.0)
     assert among > 3.5
+
+
+def test_network_when_good_words_are_added_then_the_linear_path_stops_at_its_floor():
+    model = network(ModelConfig(embedding=5, units=7, dense=6))
+    model.wide_table.set_weights([np.full((70, 1), -9.0)])
+    model.gram_table.set_weights([np.zeros((50, 1))])
+    feeds = feeds_of([3, 9], 9, 9)
+    model.floor = np.float32(-1.5)
+    graph = to_onnx(model.serving(), model.signature(), recurrent_layers=1)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    deep = np.asarray(model.deep(feeds, training=False))
+
+    assert np.asarray(model(feeds)) == pytest.approx(deep - 1.5, abs=1e-4)
+    assert session.run(["logit"], feeds)[0] == pytest.approx(deep - 1.5, abs=1e-4)
