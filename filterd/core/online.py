@@ -72,27 +72,31 @@ class OnlineWeights:
 
     def score(self, views: Views, offset: float = 0.0) -> float:
         """``offset`` and the mean of the views' logits; a view without ids has no say."""
-        logits = [self._logit(view, ids) for view, ids in enumerate(views) if len(ids)]
-        return offset + (sum(logits) / len(logits) if logits else 0.0)
+        return offset + _mean(self._logits(views))
 
     def learn(self, views: Views, *, is_spam: bool, offset: float = 0.0) -> bool:
         """Whether the weights moved. ``offset`` is the logit that the learner is to correct."""
         config = self.config
         sign = 1.0 if is_spam else -1.0
-        logits = [self._logit(view, ids) for view, ids in enumerate(views)]
-        is_contradiction = _probability(sign * self.score(views, offset)) < config.contradicted_below
+        logits = self._logits(views)
+        is_contradiction = _probability(sign * (offset + _mean(logits))) < config.contradicted_below
         self.contradictions += (is_contradiction - self.contradictions) / config.window
         most = min(config.largest_step, config.step / max(self.contradictions, _FEWEST))
         moved = False
-        for view, ids in enumerate(views):
-            truth = _probability(sign * (logits[view] + offset))
-            if len(ids) and truth <= 1 - config.margin:
-                self._step(view, ids, sign * (1 - truth), most)
+        for view, logit in logits.items():
+            truth = _probability(sign * (logit + offset))
+            if truth <= 1 - config.margin:
+                self._step(view, views[view], sign * (1 - truth), most)
                 moved = True
         return moved
 
-    def _logit(self, view: int, ids: Ids) -> float:
-        return float(self.weights[view][ids].sum()) / math.sqrt(len(ids)) if len(ids) else 0.0
+    def _logits(self, views: Views) -> dict[int, float]:
+        """Logit of each view that has ids."""
+        return {
+            view: float(self.weights[view][ids].sum()) / math.sqrt(len(ids))
+            for view, ids in enumerate(views)
+            if len(ids)
+        }
 
     def _step(self, view: int, ids: Ids, error: float, most: float) -> None:
         scale = 1 / math.sqrt(len(ids))
@@ -146,6 +150,10 @@ def _header_words(message: Message | None) -> Ids:
     }
     hashed = np.array(sorted(found), np.uint64) * _MULTIPLIER >> _SHIFT
     return np.unique(hashed.astype(np.int32))
+
+
+def _mean(logits: dict[int, float]) -> float:
+    return sum(logits.values()) / len(logits) if logits else 0.0
 
 
 def _probability(logit: float) -> float:

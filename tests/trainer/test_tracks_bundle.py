@@ -86,7 +86,8 @@ def test_calibration_when_it_is_measured_then_errors_and_realised_loss_are_there
 def test_cost_when_it_is_measured_then_speed_memory_and_size_are_there(folders, tmp_path, channel):
     found = kept(find("cost")(context(folders, channel)), tmp_path)
 
-    assert found.figures["per_second"] > 0
+    assert found.figures["per_second_best"] >= found.figures["per_second"] > 0
+    assert "learning_step_ms" in found.figures
     assert found.figures["p99_ms"] >= found.figures["p50_ms"] > 0
     assert found.figures["model_bytes"] == (MODELS / channel / "model.onnx").stat().st_size
     assert found.figures["rss_both_bytes"] > found.figures["rss_bytes"] > 10_000_000

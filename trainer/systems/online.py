@@ -66,7 +66,8 @@ class Online:
     """The learner alone, from empty; scores are logits. It has no state outside the process."""
 
     name = "online"
-    cut = 0.0
+    cut = 1e-6
+    """Just above 0: before the first report everything is let in, so that there is something to report."""
 
     def __init__(self, reader: Reader, config: OnlineConfig | None = None) -> None:
         self._reader = reader

@@ -13,10 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
+from filterd.core.envelope import Channel
 from trainer.example import Example, Label
 
 _TO = re.compile(rb"^(?:Delivered-To|To):[^\r\n]*?([\w.+-]+@[\w.-]+)", re.IGNORECASE | re.MULTILINE)
 _NEWSLETTER = re.compile(rb"unsubscri|newsletter", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _HEAD_BYTES = 8_192
 _READ_BYTES = 32_768
 _ASKED_AT_FIRST = 10
@@ -45,8 +47,13 @@ def flipped(label: Label) -> Label:
 
 
 def is_newsletter(example: Example) -> bool:
-    """Ham that speaks of subscribing: what people mark as spam because leaving is more work."""
-    return example.label is Label.HAM and _NEWSLETTER.search(example.raw[:_READ_BYTES]) is not None
+    """Ham whose text speaks of subscribing: what people mark as spam because leaving is more work.
+
+    The headers do not count: there every post to a discussion list tells how to leave it.
+    """
+    raw = example.raw[:_READ_BYTES]
+    end = _HEAD_END.search(raw) if example.channel is Channel.EMAIL else None
+    return example.label is Label.HAM and _NEWSLETTER.search(raw, end.end() if end else 0) is not None
 
 
 def recipient_of(example: Example) -> str:

@@ -18,7 +18,8 @@ from trainer.systems.online import Corrected, Online, Reader
 from trainer.tracks import feedback, poison
 from trainer.tracks.context import Context
 from trainer.tracks.held_part import held_part
-from trainer.tracks.jig import run
+from trainer.tracks.jig import Run, run
+from trainer.tracks.streams import in_order
 
 CORRECTION = OnlineConfig(largest_step=2.0)
 """A report moves a bundle's logit by two at most: it corrects, it does not take over."""
@@ -29,9 +30,7 @@ _AFTER = 200
 def corrected(context: Context) -> tuple[Table, dict[str, Any]]:
     """Per corpus 1-ROCA and sm at hm 1 %, all and after 200 reports. Raises CorpusError and BundleError."""
     held = held_part(context)
-    examples = sorted(
-        held.examples(Split.TEST), key=lambda each: (each.corpus, each.date.timestamp() if each.date else 0.0)
-    )
+    examples = in_order(held.examples(Split.TEST))
     reader = Reader(context.channel, context.bundle)
     least = _LEAST_FAST if context.is_fast else _LEAST
     rows, figures = [], {}
@@ -40,21 +39,16 @@ def corrected(context: Context) -> tuple[Table, dict[str, Any]]:
         if min(sum(each.label is label for each in stream) for label in Label) < least:
             continue
         context.say(f"online: bundle on {corpus}")
-        if len({each.date for each in stream}) == 1:  # no dates: any order but that of the labels
-            stream = [stream[i] for i in np.random.default_rng(context.seeds[0]).permutation(len(stream))]
-        found = {}
-        systems = (("frozen", None), ("corrected", Corrected(reader, CORRECTION)), ("from empty", Online(reader)))
-        for name, system in systems:
-            always = feedback.immediate(stream, 0)
-            nobody = feedback.delayed(0)(stream, 0)
-            result = run(system or Corrected(reader), poison.clean(stream, 0), nobody if system is None else always)
-            late = slice(_AFTER, None)
-            ham, spam = (result.scores[late][result.labels[late] == is_spam] for is_spam in (False, True))
-            found[name] = {
-                "roca": result.roca(),
-                "roca_after": one_minus_roca(ham, spam),
-                "sm_at_hm_1": sm_at_hm(result.ham(), result.spam(), 0.01),
-            }
+        always, seed = feedback.immediate(stream, 0), context.seeds[0]
+        runs = {
+            "frozen": run(Corrected(reader), poison.clean(stream, 0), feedback.delayed(0)(stream, 0)),
+            "corrected": run(Corrected(reader, CORRECTION), poison.clean(stream, 0), always),
+            "corrected, 10 % noise": run(
+                Corrected(reader, CORRECTION), poison.clean(stream, 0), feedback.noisy(0.1)(stream, seed)
+            ),
+            "from empty": run(Online(reader), poison.clean(stream, 0), always),
+        }
+        found = {name: _figures(each) for name, each in runs.items()}
         figures[corpus] = {"messages": len(stream), **found}
         rows.append((corpus, str(len(stream)), *(_cell(each) for each in found.values())))
     table = Table(
@@ -62,10 +56,20 @@ def corrected(context: Context) -> tuple[Table, dict[str, Any]]:
             "The bundle on its test part, frozen, corrected by every report, and the learner alone: 1-ROCA % of all, "
             f"of what came after {_AFTER} reports, and sm % at hm 1 %."
         ),
-        columns=("corpus", "messages", "frozen", "corrected", "from empty"),
+        columns=("corpus", "messages", "frozen", "corrected", "corrected, 10 % noise", "from empty"),
         rows=tuple(rows),
     )
     return table, figures
+
+
+def _figures(found: Run) -> dict[str, float]:
+    late = slice(_AFTER, None)
+    ham, spam = (found.scores[late][found.labels[late] == is_spam] for is_spam in (False, True))
+    return {
+        "roca": found.roca(),
+        "roca_after": one_minus_roca(ham, spam),
+        "sm_at_hm_1": sm_at_hm(found.ham(), found.spam(), 0.01),
+    }
 
 
 def _cell(found: dict[str, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,9 +71,7 @@ def _stream(name: str, choice: _Choice, data: Path, most: int | None) -> Stream:
         for example in read(path)
         if f"{folder}/{example.id}" not in copies and _rank(example) % choice.every == 0
     ]
-    if choice.is_dated:
-        examples.sort(key=lambda each: (each.date or datetime.min.replace(tzinfo=UTC), _rank(each)))
-    examples = examples[:most]
+    examples = (in_order(examples) if choice.is_dated else examples)[:most]
     if {example.label for example in examples} != set(Label):
         raise CorpusError(f"{path}: its first {len(examples)} messages are not of both labels; a stream needs both")
     parts = [
@@ -82,6 +80,11 @@ def _stream(name: str, choice: _Choice, data: Path, most: int | None) -> Stream:
         *([f"one message in {choice.every}"] if choice.every > 1 else []),
     ]
     return Stream(name=name, examples=tuple(examples), order=", ".join(parts))
+
+
+def in_order(examples: Iterable[Example]) -> list[Example]:
+    """By date; those of one moment, and those without, in an order that tells nothing of their labels."""
+    return sorted(examples, key=lambda each: (each.date or datetime.min.replace(tzinfo=UTC), _rank(each)))
 
 
 def _copies(path: Path) -> frozenset[str]:
