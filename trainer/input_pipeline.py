@@ -15,11 +15,11 @@ from trainer.features import Encoded, Inputs, stack
 
 _POOL = 16
 """Batches drawn together and sorted by length, so that a batch holds little padding."""
-_BOOST: Mapping[str, float] = MappingProxyType({"own-modern": 3.0})
+_BOOST: Mapping[str, float] = MappingProxyType({"own-modern": 2.0, "modern": 3.0})
 """Corpora that are drawn more often than their size asks for: the only modern ones that have both labels."""
 _CUT_SHARE = 0.15
 """Share of drawn messages of which only the beginning is shown."""
-_PADDED_SHARE = 0.2
+_PADDED_SHARE = 0.35
 """Share of drawn spam that gets a piece of ham."""
 
 

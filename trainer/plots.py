@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from trainer.train import History
+from trainer.checkpoint import History
 
 
 def learning_curves(history: History, path: Path) -> None:

@@ -3,7 +3,8 @@
 A bundle is a folder that never changes after it is published::
 
     model.onnx     inputs  tokens int32[B, T, G], length int32[B], wide int32[B, W], side float32[B, S]
-                   output  logit float32[B]
+                   output  logit float32[B]; a graph may also give evidence float32[B, T / pool]: what each
+                   step adds, passages and n-grams together, before any bound on their sum
     bundle.json    BundleSpec
     probes.jsonl   one Probe per line: a few messages with the logit they must come out with
     report.json    figures per corpus and slice

@@ -1,4 +1,4 @@
-"""Which words of a message moved the linear path most."""
+"""Which words of a message moved its logit most."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ _MIN_WEIGHT = 0.01
 _MARKS = frozenset(("<subj>", "<from>", "<body>", "<link>", "<sms>", "<none>"))
 
 
-def explain(words: Sequence[str], ids: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]) -> tuple[Evidence, ...]:
-    """The words with the largest weights, largest first.
+def explain(
+    words: Sequence[str], linear: npt.NDArray[np.float32], passages: npt.NDArray[np.float32]
+) -> tuple[Evidence, ...]:
+    """The words that moved the logit most, in log-odds, largest first.
 
-    ``ids`` holds the linear path's id of each word, ``weights`` is its table: float32[buckets].
+    ``linear`` and ``passages``, float32[len(words)] each: what the linear path gives for a word, however often it
+    stands there, and what each place in the text adds.
     """
     found: dict[str, float] = {}
-    values = weights[ids]
-    for at in np.argsort(-np.abs(values), kind="stable"):
-        word, weight = words[at], float(values[at])
-        if abs(weight) < _MIN_WEIGHT or len(found) == MAX_EVIDENCE:
-            break
-        if word not in _MARKS:
-            found.setdefault(word, weight)
-    return tuple(Evidence(token=word, weight=round(weight, 4)) for word, weight in found.items())
+    for word, once, here in zip(words, linear.tolist(), passages.tolist(), strict=True):
+        found[word] = found.get(word, once) + here
+    heaviest = sorted(found.items(), key=lambda item: -abs(item[1]))
+    return tuple(
+        Evidence(token=word, weight=round(weight, 4))
+        for word, weight in heaviest
+        if abs(weight) >= _MIN_WEIGHT and word not in _MARKS
+    )[:MAX_EVIDENCE]

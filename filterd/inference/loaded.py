@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from filterd.core.bundle import PROBE_TOLERANCE, Bundle, BundleSpec
@@ -22,13 +23,14 @@ from filterd.core.explain import explain
 from filterd.core.fingerprint import fingerprint
 from filterd.core.message import ParseLimits
 from filterd.core.normalize import NORMALIZER_VERSION
-from filterd.core.tokens import DEFAULT_HASHING, Extracted, Extractor, Tokens
-from filterd.core.verdict import Scan
+from filterd.core.tokens import DEFAULT_HASHING, Encoded, Extracted, Extractor, Tokens
+from filterd.core.verdict import Evidence, Scan
 from filterd.errors import BundleError, ContractMismatch, ScanDown, SelfTestFailed, Unscannable
 from filterd.inference.graph import read_graph
 from filterd.inference.registry import read_bundle
 
 OUTPUT = "logit"
+EVIDENCE = "evidence"
 _FATAL_ONLY = 4
 _TIME_STEP = 8
 """Sequences are fed in multiples of this: shorter than the longest, but never too short for a convolution."""
@@ -48,6 +50,7 @@ class LoadedModel:
         """The linear path's table, float32[wide_buckets], where the graph has exactly one such."""
         self._session = _open_session(bundle.model)
         self._is_fixed = self._check_inputs()
+        self._outputs = self._check_outputs()
 
     @classmethod
     def open(cls, folder: Path, limits: ParseLimits, domains: Domains | None = None) -> LoadedModel:
@@ -58,6 +61,19 @@ class LoadedModel:
 
     def score(self, tokens: Tokens) -> float:
         """The logit of one message. Raises Unscannable if it is not a number."""
+        return self._run(tokens)[0]
+
+    def read(self, encoded: Encoded) -> tuple[float, tuple[Evidence, ...]]:
+        """The logit of one message and the words that moved it most. Raises Unscannable if it is not a number."""
+        tokens = encoded.tokens
+        logit, passages = self._run(tokens)
+        linear = np.zeros(tokens.length, np.float32)
+        if self.weights is not None:
+            linear = self.weights[encoded.word_ids] / math.sqrt(max(1, int(np.count_nonzero(tokens.wide))))
+        return logit, explain(encoded.words, linear, passages)
+
+    def _run(self, tokens: Tokens) -> tuple[float, npt.NDArray[np.float32]]:
+        """The logit, and what each token's place adds to it: float32[length]."""
         most = self.spec.hashing.max_tokens
         step = most if self._is_fixed else min(most, -(-max(tokens.length, 1) // _TIME_STEP) * _TIME_STEP)
         feed = {
@@ -66,10 +82,14 @@ class LoadedModel:
             "wide": tokens.wide[None, :],
             "side": tokens.side[None, :],
         }
-        logit = float(np.asarray(self._session.run((OUTPUT,), feed)[0]).reshape(-1)[0])
+        found = self._session.run(self._outputs, feed)
+        logit = float(np.asarray(found[0]).reshape(-1)[0])
         if not math.isfinite(logit):
             raise Unscannable("the model gave no number")
-        return logit
+        if len(found) == 1:
+            return logit, np.zeros(tokens.length, np.float32)
+        pool = -(-step // found[1].shape[1])
+        return logit, np.repeat(found[1][0] / pool, pool)[: tokens.length]
 
     def probability(self, logit: float) -> float:
         """Calibrated P(spam), [0, 1]."""
@@ -103,13 +123,19 @@ class LoadedModel:
             width = hashing.grams if name == "tokens" else widths[name]
             if width is not None and isinstance(node.shape[-1], int) and node.shape[-1] != width:
                 raise ContractMismatch(f"the model's input {name} is {node.shape[-1]} wide, bundle.json says {width}")
-        outputs = [node.name for node in self._session.get_outputs()]
-        if outputs != [OUTPUT]:
-            raise ContractMismatch(f"the model's outputs are {outputs}, not ['{OUTPUT}']")
         time = inputs["tokens"].shape[1]
         if isinstance(time, int) and time != hashing.max_tokens:
             raise ContractMismatch(f"the model reads {time} tokens, bundle.json says {hashing.max_tokens}")
         return isinstance(time, int)
+
+    def _check_outputs(self) -> tuple[str, ...]:
+        """The outputs to ask for, the logit first. Raises ContractMismatch."""
+        outputs = {node.name for node in self._session.get_outputs()}
+        if OUTPUT not in outputs or not outputs <= {OUTPUT, EVIDENCE}:
+            raise ContractMismatch(
+                f"the model's outputs are {sorted(outputs)}, not {OUTPUT!r} and at most {EVIDENCE!r}"
+            )
+        return (OUTPUT, EVIDENCE) if EVIDENCE in outputs else (OUTPUT,)
 
 
 def _check_spec(spec: BundleSpec) -> None:
@@ -168,19 +194,19 @@ class Scorer:
         if model is None:
             raise ScanDown(f"no model for {channel.value}")
         found = self._extractors[channel](raw, envelope)
-        logit = model.score(found.tokens)
-        return _scan(model, found, logit)
+        return _scan(model, found)
 
 
-def _scan(model: LoadedModel, found: Extracted, logit: float) -> Scan:
+def _scan(model: LoadedModel, found: Extracted) -> Scan:
     encoded, message = found.encoded, found.message
+    logit, evidence = model.read(encoded)
     return Scan(
         probability=model.probability(logit),
         logit=logit,
         model=model.spec.id,
         points=model.spec.points,
         author=message.author if message else "",
-        evidence=() if model.weights is None else explain(encoded.words, encoded.word_ids, model.weights),
+        evidence=evidence,
         signals=message.signals if message else (),
         fingerprint=fingerprint(encoded.word_hashes),
     )

@@ -18,6 +18,7 @@ from filterd.inference.loaded import LoadedModel, Scorer
 from trainer import build as line
 from trainer import fit as middle
 from trainer import train as training
+from trainer.checkpoint import History
 from trainer.cli import app
 from trainer.compare import held_out_table
 from trainer.config import defaults, quick
@@ -25,7 +26,7 @@ from trainer.corpora import prepare
 from trainer.errors import CorpusError, ExportParityError, TrainingDiverged
 from trainer.features import Encoded
 from trainer.prepare import Split
-from trainer.train import History, Trained, built
+from trainer.train import Trained, built
 
 from .archives import sms_folder
 

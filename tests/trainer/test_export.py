@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from filterd.core.bundle import Hashing
 from trainer.config import ModelConfig
 from trainer.errors import ExportParityError
 from trainer.export import check_graph, check_parity, to_onnx
-from trainer.model import WideDeep
+from trainer.model import WideDeep, by_token, passages
 
 pytestmark = [
     pytest.mark.slow,
@@ -105,3 +106,56 @@ def test_network_when_padding_holds_rubbish_then_the_logit_is_the_same():
     dirty["tokens"][1, 9:] = 7
 
     assert np.asarray(model(dirty)) == pytest.approx(np.asarray(model(feeds)), abs=1e-5)
+
+
+def test_to_onnx_when_passages_count_then_the_evidence_is_what_they_add():
+    model = network(ModelConfig(embedding=5, filters=6, pool=4, units=7, dense=6))
+    feeds = feeds_of([3, 9, 12], 12, 7)
+    graph = to_onnx(model.serving(), model.signature(), recurrent_layers=1)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    logit, evidence = session.run(["logit", "evidence"], feeds)
+    model.passage.set_weights([np.zeros((14, 1)), np.zeros(1)])
+    model.gram_table.set_weights([np.zeros((50, 1))])
+
+    assert np.asarray(model(feeds)) == pytest.approx(logit - evidence.sum(axis=1), abs=1e-4)
+    assert evidence.shape == (3, 3)
+    assert not evidence[0, 1:].any()
+    assert evidence[2].all()
+
+
+def test_to_onnx_when_passages_do_not_count_then_the_evidence_is_that_of_the_words_alone():
+    model = network(ModelConfig(embedding=5, units=7, dense=6, has_passages=False))
+    feeds = feeds_of([3, 9], 9, 8)
+    graph = to_onnx(model.serving(), model.signature(), recurrent_layers=1)
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    evidence = session.run(["evidence"], feeds)[0]
+
+    words = by_token(model.gram_table.embeddings, feeds["tokens"], feeds["length"]).numpy()
+    assert evidence == pytest.approx(words, abs=1e-5)
+
+
+def test_network_when_ham_is_appended_then_the_worst_passage_still_counts():
+    scores = np.array([[4.0, -1.0, -1.0, -1.0, -1.0]], np.float32)
+
+    alone = passages(scores[:, :1], np.array([[True]])).numpy().sum()
+    among = passages(scores, np.array([[True] * 5])).numpy().sum()
+
+    assert alone == pytest.approx(4.0)
+    assert among > 3.5
+
+
+def test_network_when_good_words_are_added_then_the_linear_path_stops_at_its_floor():
+    model = network(ModelConfig(embedding=5, units=7, dense=6))
+    model.wide_table.set_weights([np.full((70, 1), -9.0)])
+    model.gram_table.set_weights([np.zeros((50, 1))])
+    feeds = feeds_of([3, 9], 9, 9)
+    model.floor = np.float32(-1.5)
+    graph = to_onnx(model.serving(), model.signature(), recurrent_layers=1)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    deep = np.asarray(model.deep(feeds, training=False))
+
+    assert np.asarray(model(feeds)) == pytest.approx(deep - 1.5, abs=1e-4)
+    assert session.run(["logit"], feeds)[0] == pytest.approx(deep - 1.5, abs=1e-4)

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.checkpoint import History
 from trainer.errors import TrainingDiverged
 from trainer.published import blocks
 from trainer.published.config import FitConfig, Head, Optimizer, SequenceConfig, Side
 from trainer.published.network import build
 from trainer.published.tokenizer import Ids, padded
-from trainer.train import History, Progress
+from trainer.train import Progress
 
 _POOL = 50
 """Batches that are sorted by length together where padding is masked, so that they hold little of it."""

@@ -142,7 +142,7 @@ SOURCES: tuple[Source, ...] = (
         terms="modern messages of our own in `trainer/own/email.tsv`; Apache-2.0",
     ),
     Source(
-        file="email.jsonl",
+        file="email",
         channel=_E,
         read=email_modern.read,
         terms="mail of today in many languages, written for this project, 2026; Apache-2.0",
@@ -186,7 +186,7 @@ SOURCES: tuple[Source, ...] = (
         terms="modern messages of our own in `trainer/own/sms.tsv`; Apache-2.0",
     ),
     Source(
-        file="sms.jsonl",
+        file="sms",
         channel=_S,
         read=sms_modern.read,
         terms="SMS of today in many languages, written for this project, 2026; Apache-2.0",

@@ -7,16 +7,19 @@ none of them tells ham from spam. Dates are drawn too, so the examples have none
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from pathlib import Path
 
 from filterd.core.envelope import Channel
 from trainer.example import Example
+from trainer.sources.email_layout import page
 from trainer.sources.modern import Part, Written, examples
 
 _AGENTS = (
@@ -53,15 +56,30 @@ def read(path: Path, part: Part = Part.TRAIN) -> Iterator[Example]:
 def composed(message: Written) -> bytes:
     """The octets as received; the same message gives the same octets."""
     mail = EmailMessage(SMTP)
-    name, address = parseaddr(message.sender)
+    name, address = _mailbox(message.sender)
     domain = address.rpartition("@")[2]
     lines = [*_trace(message, domain), *_origin(message, name, address), *_extras(message, address, domain)]
     for header, value in lines:
         mail[header] = value
-    _fill(mail, message)
+    _fill(mail, _laid_out(message, name, domain))
     if _draw(message, "language", 4) == 0:
         mail["Content-Language"] = message.lang  # last, because setting content drops headers about content
     return mail.as_bytes()
+
+
+def _mailbox(sender: str) -> tuple[str, str]:
+    """Name and address; a name may hold commas and parentheses as it was typed, before anything quoted it."""
+    name, mark, rest = sender.rpartition("<")
+    return (name.strip().strip('"'), rest.rstrip("> ")) if mark else ("", sender.strip())
+
+
+def _laid_out(message: Written, name: str, domain: str) -> Written:
+    """The message, with a layout if it was written without one and is drawn to have one: with links more often."""
+    if message.html or _draw(message, "layout", 20) >= (15 if "http" in message.text else 8):
+        return message
+    rng = random.Random(_draw(message, "page", 2**40))  # noqa: S311  (invents pages, guards nothing)
+    html = page(message.text, subject=message.subject, brand=name or domain, domain=domain, lang=message.lang, rng=rng)
+    return replace(message, html=html)
 
 
 def _draw(message: Written, purpose: str, below: int) -> int:

@@ -1,4 +1,4 @@
-"""Messages of today written for this project, and shipped with it: ``trainer/modern/*.jsonl``, one object a line."""
+"""Messages of today written for this project, and shipped with it: ``trainer/modern/<channel>/*.jsonl``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Written:
     """Empty when the message has no HTML alternative."""
 
 
-def examples(path: Path, part: Part, channel: Channel, raw_of: Callable[[Written], bytes]) -> Iterator[Example]:
+def examples(folder: Path, part: Part, channel: Channel, raw_of: Callable[[Written], bytes]) -> Iterator[Example]:
     """The messages of one part, each as ``raw_of`` writes it. Raises CorpusError."""
-    for message in written(path):
+    for message in written(folder):
         if message.part is part:
             yield Example(
                 id=message.id,
@@ -57,15 +57,19 @@ def examples(path: Path, part: Part, channel: Channel, raw_of: Callable[[Written
             )
 
 
-def written(path: Path) -> Iterator[Written]:
-    """Every message of a file. Raises CorpusError."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as exc:
-        raise CorpusError(f"{path}: cannot be read ({exc}); install the package again") from exc
-    for number, line in enumerate(lines, 1):
-        if line:
-            yield _parsed(line, f"{path}: line {number}")
+def written(folder: Path) -> Iterator[Written]:
+    """Every message of the folder's files, one JSON object a line. Raises CorpusError."""
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise CorpusError(f"{folder}: holds no *.jsonl; install the package again")
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except OSError as exc:
+            raise CorpusError(f"{path}: cannot be read ({exc}); install the package again") from exc
+        for number, line in enumerate(lines, 1):
+            if line:
+                yield _parsed(line, f"{path}: line {number}")
 
 
 def _parsed(line: str, where: str) -> Written:

@@ -199,3 +199,28 @@ def test_read_bundle_round_trip_gives_equal_logits(tmp_path: Path) -> None:
         assert loaded.score(Extractor(EMAIL, HASHING, LIMITS)(probe.raw.encode("latin-1")).tokens) == pytest.approx(
             probe.logit
         )
+
+
+def _with_evidence(proto: onnx.ModelProto) -> None:
+    """Every two tokens add one to the logit's evidence."""
+    for name, values in (("starts", [0, 0]), ("ends", [2**31, 2**31]), ("axes2", [1, 2]), ("steps", [2, 1_000])):
+        proto.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [2], values))
+    proto.graph.node.append(helper.make_node("Slice", ["tokens", "starts", "ends", "axes2", "steps"], ["every"]))
+    proto.graph.node.append(helper.make_node("Sign", ["every"], ["signs"]))
+    proto.graph.node.append(helper.make_node("Cast", ["signs"], ["floats"], to=TensorProto.FLOAT))
+    proto.graph.initializer.append(helper.make_tensor("last", TensorProto.INT64, [1], [2]))
+    proto.graph.node.append(helper.make_node("Squeeze", ["floats", "last"], ["evidence"]))
+    proto.graph.output.append(helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["b", "s"]))
+
+
+def test_read_when_the_graph_gives_evidence_then_words_carry_it_beside_the_linear_path(model: bytes) -> None:
+    encoded = Extractor(EMAIL, HASHING, LIMITS)(SPAM_MAIL).encoded
+    loaded = _load(_edited(model, _with_evidence))
+    linear = 6.0 / np.sqrt(np.count_nonzero(encoded.tokens.wide))
+
+    logit, evidence = loaded.read(encoded)
+    found = {each.token: each.weight for each in evidence}
+
+    assert logit == pytest.approx(loaded.score(encoded.tokens))
+    assert found["lottery"] == pytest.approx(linear + 0.5, abs=1e-3)
+    assert found["hello"] == pytest.approx(0.5, abs=1e-3)

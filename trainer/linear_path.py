@@ -1,0 +1,114 @@
+"""Fits the linear path by itself, to its optimum, and weighs it against the deep path on messages neither has seen.
+
+Trained together by steps, the linear tables stay far from where they want to be: a message's features are divided by
+the square root of their number, so that weights of five and more are needed, and a rare feature sees few steps.
+Source: late fusion of a recurrent network and a linear filter beats both (docs/decisions/0007).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from trainer.calibrate import probability_of
+from trainer.features import Encoded
+
+_STRENGTH = 1.0
+"""Inverse of the L2 penalty, of a sum over examples whose mean weight is 1."""
+_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearPath:
+    """Weights of the linear tables, in log-odds."""
+
+    wide: NDArray[np.float32]
+    """float32[wide_buckets]"""
+    grams: NDArray[np.float32]
+    """float32[token_buckets]"""
+    bias: float
+
+    def logits(self, encoded: Encoded) -> NDArray[np.float64]:
+        """float64[N]: what the path gives by itself."""
+        return np.asarray(matrix(encoded) @ np.concatenate([self.wide, self.grams]) + self.bias, np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """``logit = deep * deep_logit + linear * linear_logit + bias``."""
+
+    deep: float
+    linear: float
+    bias: float
+
+
+def matrix(encoded: Encoded) -> scipy.sparse.csr_matrix:
+    """float32[N, wide_buckets + token_buckets]: each kind of feature over the square root of its number."""
+    hashing = encoded.hashing
+    ids = encoded.tokens.reshape(-1)
+    present = ids > 0
+    ends = np.concatenate([[0], np.cumsum(present)])[encoded.token_offsets * hashing.grams]
+    wide = _rows(encoded.wide, encoded.wide_offsets, hashing.wide_buckets)
+    grams = _rows(ids[present], ends, hashing.token_buckets)
+    return scipy.sparse.hstack([wide, grams]).tocsr()
+
+
+def _rows(ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int) -> scipy.sparse.csr_matrix:
+    counts = np.diff(offsets)
+    values = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
+    found = scipy.sparse.csr_matrix((values, ids, offsets), shape=(len(counts), buckets))
+    found.sum_duplicates()
+    return found
+
+
+def fit_linear(
+    encoded: Encoded, labels: NDArray[np.float32], weights: NDArray[np.float64], ham_weight: float
+) -> LinearPath:
+    """The logistic regression of these examples, a ham counting ``ham_weight`` times."""
+    weight = weights * np.where(labels > 0.5, 1.0, ham_weight)
+    model = LogisticRegression(C=_STRENGTH, solver="liblinear", max_iter=200)
+    model.fit(matrix(encoded), labels > 0.5, sample_weight=weight / weight.mean())
+    coefficients = np.asarray(model.coef_[0], np.float32)
+    split = encoded.hashing.wide_buckets
+    return LinearPath(wide=coefficients[:split], grams=coefficients[split:], bias=float(model.intercept_[0]))
+
+
+FLOOR = -2.0
+"""Log-odds below which the linear path does not go: more words of ham than that buy nothing."""
+
+
+def blend(
+    deep: NDArray[np.floating],
+    linear: NDArray[np.floating],
+    labels: NDArray[np.floating],
+    weights: NDArray[np.floating],
+) -> Blend:
+    """The best weights of the two paths on the validation part; neither counts against what it says.
+
+    Source: stacked generalisation, Wolpert 1992.
+    """
+    columns = np.stack([deep, np.maximum(linear, FLOOR), np.ones(len(labels))], axis=1).astype(np.float64)
+    for chosen in ([0, 1, 2], [0, 2], [1, 2]):
+        theta = np.zeros(3)
+        theta[chosen] = _logistic(columns[:, chosen], labels > 0.5, weights / weights.sum())
+        if (theta[:2] >= 0).all():
+            break
+    return Blend(deep=float(theta[0]), linear=float(theta[1]), bias=float(theta[2]))
+
+
+def _logistic(inputs: NDArray[np.float64], spam: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of a logistic regression by Newton's method, a little pulled to zero."""
+    theta = np.zeros(inputs.shape[1])
+    for _ in range(_STEPS):
+        p = probability_of(inputs @ theta)
+        gradient = inputs.T @ (weight * (p - spam)) + 1e-5 * theta
+        hessian = (inputs * (weight * p * (1 - p))[:, None]).T @ inputs + 1e-5 * np.eye(len(theta))
+        step = np.linalg.solve(hessian, gradient)
+        theta -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))
+        if np.abs(step).max() < 1e-9:
+            break
+    return theta
