@@ -28,7 +28,16 @@ from trainer.train import Progress
 _TOOLS = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
 
 
-def build(config: TrainConfig, data: Path, out: Path, *, jobs: int, progress: Progress, say: Say) -> Path:
+def build(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    jobs: int,
+    progress: Progress,
+    say: Say,
+    checkpoint: Path | None = None,
+) -> Path:
     """Train a model and publish its bundle as a folder in ``out``. Raises TrainerError."""
     started = datetime.now(UTC)
     prepared = prepare(config, data, jobs, say, DEFAULT_HASHING[config.channel])
@@ -40,8 +49,9 @@ def build(config: TrainConfig, data: Path, out: Path, *, jobs: int, progress: Pr
         clusters=prepared.corpus.clusters[where],
         jobs=jobs,
     )
-    fitted = fit_parts(config, train_part, measured_part(*prepared.part(Split.VALIDATION)), progress)
-    say(f"best epoch {fitted.trained.best_epoch}")
+    fitted = fit_parts(config, train_part, measured_part(*prepared.part(Split.VALIDATION)), progress, checkpoint)
+    shares = fitted.trained.blend
+    say(f"best epoch {fitted.trained.best_epoch}; deep path x {shares.deep:.2f}, linear path x {shares.linear:.2f}")
     say(f"{len(fitted.graph) / 1e6:.1f} MB, largest difference to Keras {fitted.parity:.1e}")
     return _publish(config, prepared, fitted, out, started, say)
 
@@ -91,6 +101,7 @@ def _report(spec: BundleSpec, config: TrainConfig, prepared: Prepared, fitted: F
         "rows": evaluate.table(spec, evaluate.logits(fitted.model, encoded), labels, names),
         "validation_rows": evaluate.table(spec, fitted.validation_logits, truth, corpora),
         "best_epoch": fitted.trained.best_epoch,
+        "blend": asdict(fitted.trained.blend),
         "history": asdict(fitted.trained.history),
         "parity": fitted.parity,
         "unscannable": prepared.unscannable,

@@ -39,6 +39,9 @@ def train(
     fast: FastOption = False,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and draws")] = None,
     jobs: JobsOption = 2,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keeps a gateway's run after each epoch, and goes on from it")
+    ] = None,
     push: Annotated[str | None, typer.Option(metavar="URL", help="Store to push the result to, as `push` does")] = None,
     record: Annotated[
         Path | None, typer.Option(help="Folder that receives a published system's measurement: docs/evaluation")
@@ -65,7 +68,9 @@ def train(
             config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             from trainer.build import build
 
-            folder = build(config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print)
+            folder = build(
+                config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print, checkpoint=resume
+            )
         else:
             from trainer.published.lines import train as train_published
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -67,9 +68,11 @@ def fit(
     )
 
 
-def fit_parts(config: TrainConfig, train_part: Part, validation: Part, progress: Progress) -> Fitted:
+def fit_parts(
+    config: TrainConfig, train_part: Part, validation: Part, progress: Progress, checkpoint: Path | None = None
+) -> Fitted:
     """The same for examples that are encoded already. Raises TrainerError."""
-    trained = train(config, train_part, validation, progress)
+    trained = train(config, train_part, validation, progress, checkpoint)
     trained.model.round_embedding()
     graph = to_onnx(trained.model.serving(), trained.model.signature(), recurrent_layers=1)
     parity = check_parity(graph, *_parity_cases(trained.model, validation.encoded))

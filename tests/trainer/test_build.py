@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from trainer.config import defaults, quick
 from trainer.corpora import prepare
 from trainer.errors import CorpusError, ExportParityError, TrainingDiverged
 from trainer.features import Encoded
+from trainer.linear_path import Blend
 from trainer.prepare import Split
 from trainer.train import Trained, built
 
@@ -116,9 +118,10 @@ def test_build_when_a_step_fails_then_no_bundle_is_left(data, tmp_path, monkeypa
     assert not list(tmp_path.glob(".draft-*"))
 
 
-def _untrained(config: Any, part: Any, validation: Any, progress: Any) -> Any:
-    del validation, progress
-    return Trained(model=built(config, part), history=History(), best_epoch=0)
+def _untrained(config: Any, part: Any, validation: Any, progress: Any, checkpoint: Any) -> Any:
+    del validation, progress, checkpoint
+    blend = Blend(deep=1.0, linear=1.0, bias=0.0)
+    return Trained(model=built(config, part), history=History(), best_epoch=0, blend=blend)
 
 
 def test_train_when_the_loss_is_not_a_number_then_it_stops_and_says_so(data):
@@ -144,3 +147,23 @@ def test_train_command_when_the_folder_is_wrong_then_the_corpus_is_named(tmp_pat
 
     assert isinstance(result.exception, CorpusError)
     assert "sms-uci.tar.xz" in str(result.exception)
+
+
+def test_train_when_interrupted_then_it_goes_on_from_the_last_epoch(data, tmp_path):
+    config = replace(quick(defaults(Channel.SMS)), epochs=2)
+    prepared = prepare(config, data, 1, nothing, DEFAULT_HASHING[Channel.SMS])
+    encoded, labels, names = prepared.part(Split.TRAIN)
+    part = training.Part(encoded=encoded, labels=labels, corpora=names, weights=np.full(len(labels), 1 / len(labels)))
+    kept = tmp_path / "run.npz"
+    steps: list[int] = []
+
+    def stop_in_the_second(done: int, total: int, _: str) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(config, part, part, stop_in_the_second, kept)
+    trained = training.train(config, part, part, lambda done, *_: steps.append(done), kept)
+
+    assert min(steps) == max(steps) // 2 + 1
+    assert len(trained.history.loss) == 2
