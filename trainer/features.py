@@ -107,6 +107,18 @@ def stack(messages: Iterable[Inputs], hashing: Hashing) -> Encoded:
     )
 
 
+def joined_with(first: Encoded, second: Encoded) -> Encoded:
+    """The messages of both, of the same hashing, one after the other."""
+    return Encoded(
+        hashing=first.hashing,
+        tokens=np.concatenate([first.tokens, second.tokens]),
+        token_offsets=np.concatenate([first.token_offsets, first.token_offsets[-1] + second.token_offsets[1:]]),
+        wide=np.concatenate([first.wide, second.wide]),
+        wide_offsets=np.concatenate([first.wide_offsets, first.wide_offsets[-1] + second.wide_offsets[1:]]),
+        side=np.concatenate([first.side, second.side]),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
     """What came of reading examples."""

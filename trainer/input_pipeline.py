@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from filterd.core.bundle import Hashing
 from trainer.example import Example, Label
-from trainer.features import Encoded, Inputs, stack
+from trainer.features import Encoded, Inputs, joined_with, stack
 
 _POOL = 16
 """Batches drawn together and sorted by length, so that a batch holds little padding."""
@@ -100,6 +100,24 @@ def _varied(
     return Batch(feeds=made.feeds(np.arange(len(made), dtype=np.int64)), labels=labels[positions], positions=positions)
 
 
+def with_padded_spam(
+    encoded: Encoded, labels: NDArray[np.float32], weights: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[Encoded, NDArray[np.float32], NDArray[np.float64]]:
+    """Every example, and every spam twice more with a piece of ham; the copies take two thirds of its weight."""
+    ham, spam = np.flatnonzero(labels < 0.5), np.flatnonzero(labels > 0.5)
+    twice = np.repeat(spam, 2)
+    copies = stack(
+        (
+            _padded(encoded.one(int(i)), encoded.one(int(j)), encoded.hashing, rng)
+            for i, j in zip(twice, rng.choice(ham, len(twice)), strict=True)
+        ),
+        encoded.hashing,
+    )
+    shares = np.where(labels > 0.5, weights / 3, weights)
+    joined = joined_with(encoded, copies)
+    return joined, np.concatenate([labels, labels[twice]]), np.concatenate([shares, shares[twice]])
+
+
 def _cut(message: Inputs, rng: np.random.Generator) -> Inputs:
     """The beginning of a message; its wide features lose the same share."""
     tokens, wide, side = message
@@ -109,8 +127,8 @@ def _cut(message: Inputs, rng: np.random.Generator) -> Inputs:
 
 
 def _padded(spam: Inputs, ham: Inputs, hashing: Hashing, rng: np.random.Generator) -> Inputs:
-    """Spam with a piece of ham of at most half the length that is read."""
-    most = hashing.max_tokens // 2
+    """Spam with a piece of ham of at most two thirds of the length that is read."""
+    most = hashing.max_tokens * 2 // 3
     piece = ham[0][: int(rng.integers(1, most + 1))]
     own = spam[0][: hashing.max_tokens - len(piece)]
     tokens = np.concatenate([own, piece] if rng.random() < 0.5 else [piece, own])

@@ -17,7 +17,7 @@ from trainer.checkpoint import History, Run, keep, resumed
 from trainer.config import TrainConfig
 from trainer.errors import TrainingDiverged
 from trainer.features import Encoded
-from trainer.input_pipeline import drawn, ordered
+from trainer.input_pipeline import drawn, ordered, with_padded_spam
 from trainer.linear_path import Blend, blend, fit_linear
 from trainer.metrics import spam_missed_at
 from trainer.model import WideDeep
@@ -96,7 +96,10 @@ def train(
         if checkpoint is not None:
             keep(run, optimizer.state, checkpoint)
     model.set_weights(run.best_weights)
-    path = fit_linear(train_part.encoded, train_part.labels, train_part.weights, config.ham_weight)
+    padded = with_padded_spam(
+        train_part.encoded, train_part.labels, train_part.weights, np.random.default_rng(config.seed)
+    )
+    path = fit_linear(*padded, config.ham_weight)
     shares = blend(
         predict(model, validation.encoded), path.logits(validation.encoded), validation.labels, validation.weights
     )
