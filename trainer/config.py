@@ -46,11 +46,11 @@ class ModelConfig:
     dense: int = 48
     has_passages: bool = True
     """Whether every step also scores by itself, and the soft maximum of these scores counts."""
-    word_dropout: float = 0.3
+    word_dropout: float = 0.15
     """Share of tokens hidden from the deep path while training."""
     side_dropout: float = 0.5
     """Share of messages from which a group of side features is hidden while training, group by group."""
-    dropout: float = 0.5
+    dropout: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class TrainConfig:
     split: SplitConfig
     model: ModelConfig
     seed: int = 7
-    epochs: int = 5
+    epochs: int = 3
     average: float = 0.995
     """Decay per step of the running average of the weights, which is what is measured and kept; 0 keeps the last."""
     patience: int = 3
@@ -69,10 +69,10 @@ class TrainConfig:
     batch: int = 64
     epoch_examples: int = 16_000
     """Examples drawn per epoch, balanced over labels and corpora."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     ham_weight: float = 2.0
     """How much heavier a ham counts in the loss than a spam."""
-    label_smoothing: float = 0.04
+    label_smoothing: float = 0.02
     flatten_share: float = 0.0
     """Share of training messages read once more in lower case without digits, as some corpora store them."""
     sample: int | None = None

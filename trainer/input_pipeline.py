@@ -103,19 +103,18 @@ def _varied(
 def with_padded_spam(
     encoded: Encoded, labels: NDArray[np.float32], weights: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[Encoded, NDArray[np.float32], NDArray[np.float64]]:
-    """Every example, and every spam twice more with a piece of ham; the copies take two thirds of its weight."""
+    """Every example, and every spam once more with a piece of ham; the copy takes a third of its weight."""
     ham, spam = np.flatnonzero(labels < 0.5), np.flatnonzero(labels > 0.5)
-    twice = np.repeat(spam, 2)
     copies = stack(
         (
             _padded(encoded.one(int(i)), encoded.one(int(j)), encoded.hashing, rng)
-            for i, j in zip(twice, rng.choice(ham, len(twice)), strict=True)
+            for i, j in zip(spam, rng.choice(ham, len(spam)), strict=True)
         ),
         encoded.hashing,
     )
-    shares = np.where(labels > 0.5, weights / 3, weights)
+    shares = np.where(labels > 0.5, weights * 2 / 3, weights)
     joined = joined_with(encoded, copies)
-    return joined, np.concatenate([labels, labels[twice]]), np.concatenate([shares, shares[twice]])
+    return joined, np.concatenate([labels, labels[spam]]), np.concatenate([shares, weights[spam] / 3])
 
 
 def _cut(message: Inputs, rng: np.random.Generator) -> Inputs:
