@@ -33,7 +33,7 @@ class Prediction:
     label: str
     """``spam``, or the second label, from the threshold on."""
     words: tuple[Evidence, ...] = ()
-    """The words that moved the linear path most; a published system tells none."""
+    """The words that moved the logit most; a published system tells none."""
 
 
 def predict(texts: Sequence[bytes], folder: Path | None, channel: Channel | None) -> list[Prediction]:
