@@ -11,7 +11,8 @@ A bundle is a folder that never changes after it is published::
     card.md        model card (Mitchell et al. 2019)
 
 In ``tokens`` the last axis holds the word hash and its character n-gram hashes; 0 means none, and a row of zeros
-is padding beyond ``length``. In ``wide`` 0 means none as well. ``length`` is at least 1.
+is padding beyond ``length``. In ``wide`` 0 means none as well. ``length`` is at least 1. Where the graph holds one
+table of ``wide_buckets`` numbers it is the linear path's: a feature adds its weight over the root of their number.
 """
 
 from __future__ import annotations

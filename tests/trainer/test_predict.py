@@ -76,7 +76,10 @@ def test_predict_when_given_texts_then_label_and_words_are_the_bundle_s(tmp_path
     spam, ham = predict([b"lottery winner", b"the agenda"], bundle(tmp_path, Channel.SMS), None)
 
     assert (spam.label, ham.label) == ("spam", "ham")
-    assert {each.token: each.weight for each in spam.words} == {"lottery": WEIGHTS["lottery"], "winner": 4.0}
+    assert {each.token: each.weight for each in spam.words} == {
+        "lottery": pytest.approx(WEIGHTS["lottery"] / 5**0.5, abs=1e-4),  # five features in all
+        "winner": pytest.approx(4.0 / 5**0.5, abs=1e-4),
+    }
     assert spam.threshold == POINTS["normal"]
     assert spam.probability > 0.9
     assert ham.probability < 0.1
@@ -124,7 +127,7 @@ def test_predict_command_when_asked_for_json_then_each_line_is_one_text(tmp_path
 
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert first["text"] == "lottery"
-    assert first["words"] == [["lottery", 6.0]]
+    assert first["words"] == [["lottery", 3.4641]]  # 6 over the root of three features
     assert (first["label"], second["label"]) == ("spam", "ham")
     assert first["model"] == json.loads((folder / "bundle.json").read_text())["id"]
 
@@ -132,7 +135,7 @@ def test_predict_command_when_asked_for_json_then_each_line_is_one_text(tmp_path
 def test_predict_command_when_run_then_probability_label_and_words_are_one_row(tmp_path):
     done = CliRunner().invoke(app, ["predict", "lottery", "--bundle", str(bundle(tmp_path, Channel.SMS))])
 
-    assert done.stdout == "0.9820  spam   lottery +6.00\n"
+    assert done.stdout == "0.9820  spam   lottery +3.46\n"
 
 
 def test_row_when_a_word_could_steer_a_terminal_then_it_cannot():
