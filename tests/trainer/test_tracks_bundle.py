@@ -13,6 +13,7 @@ import filterd
 from filterd.core.bundle import POINT_NAMES
 from filterd.core.envelope import Channel
 from filterd.core.message import ParseLimits
+from filterd.core.tokens import Extractor
 from filterd.inference.loaded import LoadedModel
 from trainer.errors import TrainerError
 from trainer.example import Example, Label
@@ -118,9 +119,12 @@ def test_borrowed_when_the_model_has_a_table_then_good_words_are_ordered_by_its_
 
     borrowed = borrowed_from(held, seed=1)
 
-    assert borrowed.good_words[:1]
-    assert set(borrowed.good_words) <= set(borrowed.ham_words) | set(" ".join(borrowed.ham_texts).split())
-    assert borrowed.ham_texts
+    read = Extractor(Channel.SMS, model.spec.hashing, ParseLimits())
+    ids = [int(read(word.encode()).encoded.word_ids[-1]) for word in borrowed.good_words]
+
+    assert borrowed.good_words
+    assert [float(model.weights[i]) for i in ids] == sorted(float(model.weights[i]) for i in ids)
+    assert all(word in " ".join(borrowed.ham_texts).casefold() for word in borrowed.good_words)
 
 
 def test_draws_when_a_corpus_is_large_then_labels_and_corpora_are_alike():
