@@ -154,10 +154,14 @@ def test_read_html_when_a_bomb_grows_takes_time_in_proportion(piece: str) -> Non
     """Each is cheap up to the cap on size; the scanner's own time limit is the net below."""
 
     def cost(text: str) -> float:
-        started = time.process_time()
-        with contextlib.suppress(Unscannable):
-            read_html(text, MOST)
-        return time.process_time() - started
+        """CPU seconds, the least of three: a collection of the process's garbage may fall into one of them."""
+        took = []
+        for _ in range(3):
+            started = time.process_time()
+            with contextlib.suppress(Unscannable):
+                read_html(text, MOST)
+            took.append(time.process_time() - started)
+        return min(took)
 
     half, whole = cost(piece * (100_000 // len(piece))), cost(piece * (200_000 // len(piece)))
 
