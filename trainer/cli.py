@@ -12,7 +12,7 @@ import typer
 
 from filterd.core.envelope import Channel
 from filterd.errors import FilterdError
-from trainer.config import TrainConfig, defaults, quick
+from trainer.config import TrainConfig, quick
 from trainer.errors import TrainerError
 from trainer.recipe import Kind, find
 
@@ -205,10 +205,6 @@ def data_folder(given: Path | None) -> Path:
         return given
     named = os.environ.get(_DATA)
     return Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
-
-
-def _config(channel: Channel, *, fast: bool, seed: int | None) -> TrainConfig:
-    return _adapted(defaults(channel), fast=fast, seed=seed)
 
 
 def _adapted(config: TrainConfig, *, fast: bool, seed: int | None) -> TrainConfig:

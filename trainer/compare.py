@@ -10,19 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filterd.core.envelope import Channel
-from filterd.core.message import ParseLimits
-from filterd.inference.loaded import LoadedModel
-from trainer import comparison, evaluate
+from trainer import comparison
 from trainer.collector import stripped
 from trainer.comparison import Facts, Scored
-from trainer.config import TrainConfig
-from trainer.corpora import prepare
 from trainer.errors import TrainerError
 from trainer.example import Example
 from trainer.measurement import Measurement
@@ -30,7 +25,7 @@ from trainer.prepare import Split
 from trainer.systems.ours import Frozen
 from trainer.systems.roster import chosen
 from trainer.systems.system import System
-from trainer.tracks.context import Context, silent
+from trainer.tracks.context import Context
 from trainer.tracks.held_part import HeldPart, held_part
 
 DEFAULT_LIMIT = 200
@@ -62,14 +57,6 @@ _SLOW = (
     " SpamAssassin takes about a tenth of a second a message and so learns and scores at most {limit} per corpus and "
     "label; ours beside it is on the same messages."
 )
-
-
-def held_out_table(bundle: Path, config: TrainConfig, data: Path, *, jobs: int) -> list[dict[str, Any]]:
-    """Rows of ``evaluate.table`` on the test part. Raises CorpusError."""
-    model = LoadedModel.open(bundle, ParseLimits())
-    spec = model.spec
-    encoded, labels, names = prepare(config, data, jobs, silent, spec.hashing).part(Split.TEST)
-    return evaluate.table(spec, evaluate.logits(model, encoded), labels, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,13 +21,14 @@ from trainer import fit as middle
 from trainer import train as training
 from trainer.checkpoint import History
 from trainer.cli import app
-from trainer.compare import held_out_table
 from trainer.config import defaults, quick
 from trainer.corpora import prepare
 from trainer.errors import CorpusError, ExportParityError, TrainingDiverged
 from trainer.features import Encoded
 from trainer.linear_path import Blend
 from trainer.prepare import Split
+from trainer.tracks import find
+from trainer.tracks.context import Context
 from trainer.train import Trained, built
 
 from .archives import sms_folder
@@ -82,12 +83,12 @@ def test_build_when_it_ends_then_spec_report_card_and_curves_are_there(bundle):
     assert not (bundle / "curves.png").exists()
 
 
-def test_held_out_table_when_evaluated_again_then_it_is_the_report_s(bundle, data):
+def test_held_out_track_when_evaluated_again_then_it_is_the_report_s(bundle, data):
     report = json.loads((bundle / "report.json").read_text())
 
-    rows = held_out_table(bundle, quick(defaults(Channel.SMS)), data, jobs=1)
+    found = find("held-out")(Context(channel=Channel.SMS, data=data, bundle=bundle, jobs=1, is_fast=True))
 
-    assert rows == report["rows"]
+    assert found.figures["rows"] == report["rows"]
 
 
 def test_logits_when_scored_through_the_bundle_then_they_are_the_daemon_s(bundle):
