@@ -10,8 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from filterd.core.bundle import BundleSpec, Probe, probes_to_jsonl
 from filterd.core.message import ParseLimits
 from filterd.core.tokens import DEFAULT_HASHING, Extractor
@@ -73,7 +71,6 @@ def _publish(config: TrainConfig, prepared: Prepared, fitted: Fitted, out: Path,
     report = _report(spec, config, prepared, fitted)
     folder = out / f"run-{config.channel}-{started:%Y%m%dT%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "weights.npz", *fitted.trained.model.get_weights())
     (folder / "manifest.json").write_text(manifest, encoding="utf-8")
     plots.learning_curves(fitted.trained.history, folder / "curves.png")
     for line in evaluate.lines(report["rows"], "normal"):

@@ -74,7 +74,9 @@ class TrainConfig:
     """How much heavier a ham counts in the loss than a spam."""
     label_smoothing: float = 0.02
     flatten_share: float = 0.0
-    """Share of training messages read once more in lower case without digits, as some corpora store them."""
+    """Share of training SMS read once more in lower case without digits, as some corpora store them."""
+    disguise_share: float = 0.0
+    """Share of training messages read once more with one of the tricks of ``trainer.augment``."""
     sample: int | None = None
     """Most examples per corpus and label in a quick run."""
 

@@ -18,6 +18,7 @@ from filterd.core.features import Features
 from filterd.core.message import ParseLimits
 from filterd.core.tokens import Encoder, Extractor, Tokens
 from filterd.errors import Unscannable
+from trainer.augment import draw
 from trainer.example import Example
 
 _LENGTHS = (32, 64, 128, 256)
@@ -185,7 +186,7 @@ def _trimmed(tokens: Tokens) -> Inputs:
 def _is_masked(example: Example, *, training: bool) -> bool:
     if example.channel is not Channel.EMAIL:
         return False
-    return example.corpus in _INVENTED or (training and _draw(example, "mask") < _MASKED_SHARE)
+    return example.corpus in _INVENTED or (training and draw(example, "mask") < _MASKED_SHARE)
 
 
 def masked(features: Features, example: Example) -> Features:
@@ -206,18 +207,3 @@ def _swapped(word: str, example: Example) -> str:
     digest = hashlib.sha256(f"{example.corpus}/{example.id}/{word}".encode()).digest()
     name = "".join(chr(ord("a") + octet % 26) for octet in digest[: 5 + digest[-1] % 7])
     return f"<d:{name}.{_SUFFIXES[digest[-2] % len(_SUFFIXES)]}>"
-
-
-def _draw(example: Example, purpose: str) -> float:
-    digest = hashlib.sha256(f"{purpose}/{example.corpus}/{example.id}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
-
-
-def flattened(examples: Sequence[Example], share: float) -> tuple[Example, ...]:
-    """A share of these SMS once more, in lower case without digits, as part of one corpus is stored."""
-    chosen = [e for e in examples if _draw(e, "flatten") < share]
-    drop = str.maketrans("", "", "0123456789")
-    return tuple(
-        replace(e, raw=e.raw.decode("utf-8", "replace").lower().translate(drop).encode(), id=f"{e.id}~flat")
-        for e in chosen
-    )

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterd.core.bundle import Bundle, BundleSpec, Calibration, Hashing
-from filterd.core.envelope import Channel
 from filterd.core.tokens import DEFAULT_HASHING
 from filterd.inference.loaded import LoadedModel
 from trainer import calibrate, evaluate, operating_points
+from trainer.augment import copies, origin
 from trainer.config import TrainConfig
 from trainer.example import Example
 from trainer.export import check_parity, to_onnx
-from trainer.features import Encoded, encode, flattened, stack
+from trainer.features import Encoded, encode, stack
 from trainer.input_pipeline import draw_weights, labels_of
 from trainer.metrics import balanced_weights
 from trainer.model import WideDeep
@@ -106,18 +106,18 @@ def training_part(
     jobs: int = 1,
 ) -> Part:
     """Examples as training reads them; near-duplicates are looked for unless ``clusters`` names them."""
-    extra = flattened(examples, config.flatten_share) if config.channel is Channel.SMS else ()
+    extra = copies(examples, flat=config.flatten_share, disguised=config.disguise_share)
     everything = [*examples, *extra]
     read = encode(everything, hashing, training=True, jobs=jobs)
     if clusters is None:
         clusters = cluster([fold(text) for text in read.texts[: len(examples)]])
     position = {(e.corpus, e.id): i for i, e in enumerate(examples)}
-    origin = [position[e.corpus, e.id.removesuffix("~flat")] for e in extra]
+    originals = np.array([position[e.corpus, origin(e)] for e in extra], np.int64)
     return Part(
         encoded=read.encoded,
         labels=labels_of(everything),
         corpora=np.array([e.corpus for e in everything]),
-        weights=draw_weights(everything, np.concatenate([clusters, clusters[np.array(origin, np.int64)]])),
+        weights=draw_weights(everything, np.concatenate([clusters, clusters[originals]])),
     )
 
 

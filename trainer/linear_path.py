@@ -14,12 +14,13 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from trainer.calibrate import probability_of
 from trainer.features import Encoded
+from trainer.logistic import weights_of
 
 _STRENGTH = 1.0
 """Inverse of the L2 penalty, of a sum over examples whose mean weight is 1."""
-_STEPS = 50
+_PULL = 1e-5
+"""Of the blend towards nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,21 +95,7 @@ def blend(
     columns = np.stack([deep, np.maximum(linear, FLOOR), np.ones(len(labels))], axis=1).astype(np.float64)
     for chosen in ([0, 1, 2], [0, 2], [1, 2]):
         theta = np.zeros(3)
-        theta[chosen] = _logistic(columns[:, chosen], labels > 0.5, weights / weights.sum())
+        theta[chosen] = weights_of(columns[:, chosen], labels, weights, start=np.zeros(len(chosen)), pull=_PULL)
         if (theta[:2] >= 0).all():
             break
     return Blend(deep=float(theta[0]), linear=float(theta[1]), bias=float(theta[2]))
-
-
-def _logistic(inputs: NDArray[np.float64], spam: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of a logistic regression by Newton's method, a little pulled to zero."""
-    theta = np.zeros(inputs.shape[1])
-    for _ in range(_STEPS):
-        p = probability_of(inputs @ theta)
-        gradient = inputs.T @ (weight * (p - spam)) + 1e-5 * theta
-        hessian = (inputs * (weight * p * (1 - p))[:, None]).T @ inputs + 1e-5 * np.eye(len(theta))
-        step = np.linalg.solve(hessian, gradient)
-        theta -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-9:
-            break
-    return theta

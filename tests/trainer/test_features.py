@@ -9,7 +9,7 @@ from filterd.core.envelope import Channel
 from filterd.core.message import ParseLimits
 from filterd.core.tokens import DEFAULT_HASHING, Extractor, Tokens
 from trainer.example import Example, Label
-from trainer.features import encode, flattened, masked
+from trainer.features import encode, masked
 
 from .archives import mail
 
@@ -89,21 +89,6 @@ def test_encode_when_a_corpus_invents_its_domains_then_they_are_masked_even_in_t
     right = encode([email(1, raw, "spamassassin")], _HASHING).encoded
 
     assert not np.array_equal(left.tokens, right.tokens)
-
-
-def test_flattened_when_sms_are_copied_then_case_and_digits_are_gone_and_labels_stay():
-    sms = Example(
-        id="1",
-        corpus="c",
-        channel=Channel.SMS,
-        label=Label.SPAM,
-        raw=b"Call 0906 NOW",
-    )
-
-    (copy,) = flattened([sms], 1.0)
-
-    assert (copy.raw, copy.label, copy.id) == (b"call  now", Label.SPAM, "1~flat")
-    assert flattened([sms], 0.0) == ()
 
 
 def test_feeds_when_messages_are_batched_then_padding_is_zero_and_rows_are_theirs():

@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from trainer.calibrate import probability_of
 from trainer.errors import ManifestError
+from trainer.logistic import probability_of
 from trainer.manifest import RECIPE_FILE, read_folder
 from trainer.published.tokenizer import Tokenizer, inputs
 
