@@ -99,7 +99,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle by one track, or by all of them, and print what was found."""
     _quiet_tensorflow()
-    from trainer.tracks import TRACKS, find
+    from trainer.tracks import find, names
     from trainer.tracks.context import Context
 
     def say(words: str) -> None:
@@ -109,7 +109,7 @@ def evaluate(
     context = Context(
         channel=channel, data=data_folder(data), bundle=bundle, plots=plots, jobs=jobs, is_fast=fast, say=say
     )
-    for measure in [find(name) for name in (TRACKS if track == "all" else (track,))]:
+    for measure in [find(name) for name in (names(channel) if track == "all" else (track,))]:
         found = measure(context)
         if out is not None:
             found.write(out)

@@ -17,7 +17,19 @@ from trainer.measurement import Measurement
 PAGE = "evaluation.md"
 FOLDER = "evaluation"
 """Beside the page: one JSON file per measurement, and ``plots``."""
-_ORDER = ("held-out", "static", "time", "online", "cross", "robustness", "calibration", "cost", "compare", "recipe")
+_ORDER = (
+    "held-out",
+    "static",
+    "time",
+    "online",
+    "cross",
+    "robustness",
+    "calibration",
+    "cost",
+    "compare",
+    "reviews",
+    "recipe",
+)
 _NOT_YET = "not measured"
 
 _INTRODUCTION = """\

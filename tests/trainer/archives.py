@@ -67,6 +67,18 @@ def sms_folder(folder: Path, count: int = 160) -> Path:
     return folder
 
 
+def reviews_file(folder: Path, count: int = 60) -> Path:
+    """Film reviews, ``count`` of each label in each part."""
+    rng = random.Random(11)
+    reviews = {
+        f"{part}/{label}/{n}_8.txt": sentence(rng, spam=label == "pos", words=40).encode()
+        for part in ("train", "test")
+        for label in ("pos", "neg")
+        for n in range(count)
+    }
+    return pack(folder / "imdb-aclimdb.tar.xz", reviews)
+
+
 def mail(subject: str, body: str, extra: str = "") -> bytes:
     """A plain message."""
     head = f"{extra}From: Someone <someone@example.org>\r\nTo: other@example.net\r\nSubject: {subject}\r\n"

@@ -8,13 +8,15 @@ from email.policy import default
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from filterd.core.envelope import Channel
+from trainer.config import defaults
 from trainer.errors import CorpusError
 from trainer.example import Label
-from trainer.prepare import fold
-from trainer.sources import email_modern, sms_modern
+from trainer.prepare import Split, fold, split
+from trainer.sources import email_modern, sms_modern, sms_modern_mail
 from trainer.sources.catalogue import sources_of
 from trainer.sources.modern import FOLDER, Part, Written, examples, written
 
@@ -122,3 +124,13 @@ def test_written_when_a_line_is_not_a_message_then_it_is_named(tmp_path, line):
 
     with pytest.raises(CorpusError, match="line 2"):
         list(written(tmp_path))
+
+
+def test_mail_as_sms_when_read_then_only_training_mail_comes_and_all_of_it_is_trained_on():
+    found = tuple(sms_modern_mail.read(FOLDER / "email"))
+
+    assert len(found) == sum(message.part is Part.TRAIN for message in messages("email"))
+    assert max(len(example.raw.decode()) for example in found) == 500
+    config = defaults(Channel.SMS).split
+    splits = split(found, np.arange(len(found), dtype=np.int64), config)
+    assert set(splits) == {Split.TRAIN}

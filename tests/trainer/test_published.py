@@ -29,7 +29,7 @@ from trainer.published.served import Served
 from trainer.published.texts import read
 from trainer.recipe import FOLDER, Kind, find, names
 
-from .archives import pack, sentence
+from .archives import pack, reviews_file, sentence
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,13 +87,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sms = "".join(f"{a},{b},uci-spam-sms\n" for a, b in rows[:160])
     comments = "".join(f"{a},{b},uci-youtube-spam\n" for a, b in rows[160:176]) * 5
     pack(folder / "sms-yt-combined.tar.xz", {"spam-dataset.csv": f"label,text,source\n{sms}{comments}".encode()})
-    reviews = {
-        f"{part}/{label}/{n}_8.txt": sentence(rng, spam=label == "pos", words=40).encode()
-        for part in ("train", "test")
-        for label in ("pos", "neg")
-        for n in range(60)
-    }
-    pack(folder / "imdb-aclimdb.tar.xz", reviews)
+    reviews_file(folder)
     return folder
 
 

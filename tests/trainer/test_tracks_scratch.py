@@ -10,17 +10,17 @@ import pytest
 
 from filterd.core.envelope import Channel
 from filterd.core.tokens import DEFAULT_HASHING
-from trainer.errors import CorpusError
+from trainer.errors import CorpusError, TrainerError
 from trainer.example import Label
 from trainer.features import stack
 from trainer.measurement import Measurement
 from trainer.metrics import accuracy, f1
 from trainer.sources import sms_uci
-from trainer.tracks import cross, find, scratch, static, time_order
+from trainer.tracks import cross, find, names, scratch, static, time_order
 from trainer.tracks.context import Context
 from trainer.tracks.scratch import Pool, Scores, best_cut, shuffled
 
-from .archives import sms_folder
+from .archives import reviews_file, sms_folder
 from .mailboxes import mail_folder
 
 slow = pytest.mark.slow
@@ -45,6 +45,25 @@ def quick(channel: Channel, data: Path) -> Context:
 def kept(found: Measurement, folder: Path) -> Measurement:
     found.write(folder)
     return Measurement.read(folder / f"{found.id}.json")
+
+
+@slow
+@quiet
+@pytest.mark.timeout(600)
+def test_reviews_when_our_network_reads_them_then_it_tells_them_apart_and_the_target_is_said(tmp_path):
+    reviews_file(tmp_path, 150)
+
+    found = kept(find("reviews")(quick(Channel.EMAIL, tmp_path)), tmp_path)
+
+    assert found.figures["accuracy"] > 0.8
+    assert set(found.figures["targets"]) == {"20"}
+
+
+def test_reviews_when_the_channel_is_sms_then_the_other_one_is_named(tmp_path):
+    with pytest.raises(TrainerError, match="--channel email"):
+        find("reviews")(quick(Channel.SMS, tmp_path))
+
+    assert "reviews" not in names(Channel.SMS)
 
 
 @slow

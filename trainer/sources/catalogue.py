@@ -24,6 +24,7 @@ from trainer.sources import (
     own_messages,
     sms_mishra_soni,
     sms_modern,
+    sms_modern_mail,
     sms_super,
     sms_templates,
     sms_uci,
@@ -190,6 +191,13 @@ SOURCES: tuple[Source, ...] = (
         channel=_S,
         read=sms_modern.read,
         terms="SMS of today in many languages, written for this project, 2026; Apache-2.0",
+        is_packaged=True,
+    ),
+    Source(
+        file="email",
+        channel=_S,
+        read=sms_modern_mail.read,
+        terms="the beginnings of the mail of today written for this project, 2026; Apache-2.0",
         is_packaged=True,
     ),
 )

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import cast
 
+from filterd.core.envelope import Channel
 from trainer.errors import TrainerError
 from trainer.measurement import Measurement
 from trainer.tracks.context import Context
@@ -23,9 +24,18 @@ TRACKS: Mapping[str, str] = MappingProxyType(
         "robustness": "trainer.tracks.robustness",
         "calibration": "trainer.tracks.calibration",
         "cost": "trainer.tracks.cost",
+        "reviews": "trainer.tracks.reviews",
     }
 )
 """Name on the command line -> module, imported when it is asked for: some need TensorFlow, most do not."""
+
+
+_EMAIL_ONLY = ("reviews",)
+
+
+def names(channel: Channel) -> tuple[str, ...]:
+    """What there is to measure of a channel, in the order of the page."""
+    return tuple(name for name in TRACKS if channel is Channel.EMAIL or name not in _EMAIL_ONLY)
 
 
 def find(name: str) -> Track:
