@@ -17,6 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from trainer.features import Encoded
 from trainer.logistic import weights_of
 
+FLOOR = -2.0
+"""Log-odds below which the linear path does not go: more words of ham than that buy nothing."""
 _STRENGTH = 1.0
 """Inverse of the L2 penalty, of a sum over examples whose mean weight is 1."""
 _PULL = 1e-5
@@ -45,6 +47,10 @@ class Blend:
     deep: float
     linear: float
     bias: float
+
+    def part_of(self, linear: NDArray[np.floating]) -> NDArray[np.float64]:
+        """float64[N]: what of a blended logit comes from ``linear``, the logits of the linear path."""
+        return self.linear * np.maximum(np.asarray(linear, np.float64), FLOOR)
 
 
 def matrix(encoded: Encoded) -> scipy.sparse.csr_matrix:
@@ -76,10 +82,6 @@ def fit_linear(
     coefficients = np.asarray(model.coef_[0], np.float32)
     split = encoded.hashing.wide_buckets
     return LinearPath(wide=coefficients[:split], grams=coefficients[split:], bias=float(model.intercept_[0]))
-
-
-FLOOR = -2.0
-"""Log-odds below which the linear path does not go: more words of ham than that buy nothing."""
 
 
 def blend(

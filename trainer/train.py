@@ -17,7 +17,7 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainingDiverged
 from trainer.features import Encoded
 from trainer.input_pipeline import drawn, ordered, with_padded_spam
-from trainer.linear_path import Blend, blend, fit_linear
+from trainer.linear_path import Blend, LinearPath, blend, fit_linear
 from trainer.logistic import probability_of
 from trainer.metrics import spam_missed_at
 from trainer.model import WideDeep
@@ -45,6 +45,8 @@ class Trained:
     model: WideDeep
     history: History
     best_epoch: int
+    path: LinearPath
+    """The linear path by itself, before its weight."""
     blend: Blend
     """What the deep and the linear path count."""
 
@@ -104,7 +106,7 @@ def train(
         predict(model, validation.encoded), path.logits(validation.encoded), validation.labels, validation.weights
     )
     model.join(path, shares)
-    return Trained(model=model, history=run.history, best_epoch=run.best_epoch + 1, blend=shares)
+    return Trained(model=model, history=run.history, best_epoch=run.best_epoch + 1, path=path, blend=shares)
 
 
 def built(config: TrainConfig, part: Part) -> WideDeep:

@@ -25,7 +25,7 @@ from trainer.config import defaults, quick
 from trainer.corpora import prepare
 from trainer.errors import CorpusError, ExportParityError, TrainingDiverged
 from trainer.features import Encoded
-from trainer.linear_path import Blend
+from trainer.linear_path import Blend, LinearPath
 from trainer.prepare import Split
 from trainer.tracks import find
 from trainer.tracks.context import Context
@@ -122,7 +122,8 @@ def test_build_when_a_step_fails_then_no_bundle_is_left(data, tmp_path, monkeypa
 def _untrained(config: Any, part: Any, validation: Any, progress: Any, checkpoint: Any) -> Any:
     del validation, progress, checkpoint
     blend = Blend(deep=1.0, linear=1.0, bias=0.0)
-    return Trained(model=built(config, part), history=History(), best_epoch=0, blend=blend)
+    path = LinearPath(wide=np.zeros(1, np.float32), grams=np.zeros(1, np.float32), bias=0.0)
+    return Trained(model=built(config, part), history=History(), best_epoch=0, path=path, blend=blend)
 
 
 def test_train_when_the_loss_is_not_a_number_then_it_stops_and_says_so(data):

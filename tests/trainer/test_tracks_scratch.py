@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from trainer.features import stack
 from trainer.measurement import Measurement
 from trainer.metrics import accuracy, f1
 from trainer.sources import sms_uci
-from trainer.tracks import cross, find, names, scratch, static, time_order
+from trainer.tracks import ablation, cross, find, names, scratch, static, time_order
 from trainer.tracks.context import Context
 from trainer.tracks.scratch import Pool, Scores, best_cut, shuffled
+from trainer.train import Part
 
 from .archives import reviews_file, sms_folder
 from .mailboxes import mail_folder
@@ -45,6 +47,37 @@ def quick(channel: Channel, data: Path) -> Context:
 def kept(found: Measurement, folder: Path) -> Measurement:
     found.write(folder)
     return Measurement.read(folder / f"{found.id}.json")
+
+
+@slow
+@quiet
+@pytest.mark.timeout(600)
+def test_ablation_when_sms_is_measured_then_both_paths_add_up_and_each_has_figures(sms, tmp_path):
+    found = kept(find("ablation")(quick(Channel.SMS, sms)), tmp_path)
+
+    assert [row[0] for row in found.tables[0].rows] == [
+        "as it ships",
+        "deep path alone",
+        "linear path alone",
+        "the same, another seed",
+    ]
+    assert all(0 <= each["one_minus_roca"] < 40 for each in found.figures.values())
+
+
+def test_ablation_when_corpora_are_taken_out_then_both_labels_are_drawn_as_often_as_each_other():
+    rows = [(np.ones((2, 6), np.int32), np.ones(1, np.int32), np.zeros(1, np.float32))] * 4
+    hashing = replace(DEFAULT_HASHING[Channel.SMS], side=("text_chars",))
+    part = Part(
+        encoded=stack(rows, hashing),
+        labels=np.array([0, 1, 1, 0], np.float32),
+        corpora=np.array(["a", "a", "modern", "a"]),
+        weights=np.array([0.25, 0.125, 0.375, 0.25]),
+    )
+
+    left = ablation._without(part, ("modern",))
+
+    assert left.weights.tolist() == [0.25, 0.5, 0.25]
+    assert left.labels.tolist() == [0, 1, 0]
 
 
 @slow

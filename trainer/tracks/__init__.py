@@ -21,6 +21,7 @@ TRACKS: Mapping[str, str] = MappingProxyType(
         "time": "trainer.tracks.time_order",
         "online": "trainer.tracks.online",
         "cross": "trainer.tracks.cross",
+        "ablation": "trainer.tracks.ablation",
         "robustness": "trainer.tracks.robustness",
         "calibration": "trainer.tracks.calibration",
         "cost": "trainer.tracks.cost",

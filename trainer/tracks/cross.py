@@ -66,7 +66,7 @@ _FOLDS: Mapping[Channel, tuple[Fold, ...]] = MappingProxyType(
             Fold(name="super-legacy", corpora=("super-legacy",)),
             Fold(name="super-latest", corpora=("super-latest",)),
             Fold(name="yt-comments", corpora=("yt-comments",)),
-            Fold(name="modern, our own", corpora=("own-modern", "modern")),
+            Fold(name="modern, our own", corpora=("own-modern", "modern"), without=("modern-mail",)),
         ),
     }
 )
