@@ -91,7 +91,7 @@ def train(
 def evaluate(
     channel: ChannelOption,
     bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle")] = None,
-    track: Annotated[str, typer.Option(help="What to measure; all is every track")] = "held-out",
+    track: Annotated[str, typer.Option(help="What to measure, with commas between; all is every track")] = "held-out",
     out: Annotated[Path | None, typer.Option(help="Folder that receives TRACK-CHANNEL.json and plots")] = None,
     data: DataOption = None,
     fast: FastOption = False,
@@ -109,7 +109,7 @@ def evaluate(
     context = Context(
         channel=channel, data=data_folder(data), bundle=bundle, plots=plots, jobs=jobs, is_fast=fast, say=say
     )
-    for measure in [find(name) for name in (names(channel) if track == "all" else (track,))]:
+    for measure in [find(name) for name in (names(channel) if track == "all" else track.split(","))]:
         found = measure(context)
         if out is not None:
             found.write(out)

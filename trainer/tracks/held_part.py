@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,9 @@ class HeldPart:
         return () if self.is_same_split else (_CAVEAT,)
 
 
+@lru_cache(maxsize=1)
 def held_part(context: Context) -> HeldPart:
-    """Read and divide the corpora of the context's channel. Raises CorpusError and BundleError."""
+    """Read and divide the corpora of the context's channel, once for all tracks. Raises CorpusError and BundleError."""
     model = context.model()
     config = config_of(context)
     prepared = prepare(config, context.data, context.jobs, context.say, model.spec.hashing)
