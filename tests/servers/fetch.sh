@@ -10,7 +10,8 @@ set -eu
 needs="postfix:usr/sbin/postfix postfix:usr/sbin/smtp-sink postgresql:usr/lib/postgresql/*/bin/initdb
 swaks:usr/bin/swaks prometheus:usr/bin/promtool bogofilter-bdb:usr/bin/bogofilter curl:usr/bin/curl
 openssl:usr/bin/openssl systemd:usr/bin/systemd-analyze spamprobe:usr/bin/spamprobe
-spamassassin:usr/bin/spamassassin rspamd:usr/bin/rspamd redis-server:usr/bin/redis-server"
+spamassassin:usr/bin/spamassassin rspamd:usr/bin/rspamd redis-server:usr/bin/redis-server
+spampd:usr/sbin/spampd"
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 servers="$top/.servers"

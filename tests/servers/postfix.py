@@ -99,6 +99,7 @@ class Postfix:
     folder: Path
     port: int
     """Its public smtpd."""
+    pid: int
     environ: Mapping[str, str]
 
     def log(self) -> str:
@@ -131,9 +132,18 @@ def require() -> None:
 
 @contextmanager
 def running(
-    position: str, *, filter_port: int, return_port: int, destination: int, options: tuple[str, ...] = ()
+    position: str | None,
+    *,
+    filter_port: int = 0,
+    return_port: int = 0,
+    destination: int,
+    options: tuple[str, ...] = (),
+    main: str = "",
 ) -> Iterator[Postfix]:
-    """Postfix with the snippets of ``position``; ``options`` are switched on in them (``-o name=value``)."""
+    """Postfix with the snippets of ``position``; ``options`` are switched on in them (``-o name=value``).
+
+    Without a position it is a plain relay. ``main`` is put at the end of ``main.cf``.
+    """
     require()
     programs = _programs()
     assert programs is not None
@@ -142,8 +152,9 @@ def running(
     port = _free_port()
     ports = {"10025": str(filter_port), "10026": str(return_port)}
     _lay_out(folder, programs, position, port, destination, ports, options)
+    with (folder / "etc/main.cf").open("a", encoding="utf-8") as file:
+        file.write(main)
     environ = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": _libraries(programs), "MAIL_CONFIG": str(folder / "etc")}
-    postfix = Postfix(folder=folder, port=port, environ=environ)
     master = subprocess.Popen(
         [programs / "usr/lib/postfix/sbin/master", "-c", folder / "etc", "-d"],
         env=environ,
@@ -152,6 +163,7 @@ def running(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    postfix = Postfix(folder=folder, port=port, pid=master.pid, environ=environ)
     try:
         _wait_until_up(postfix, master)
         yield postfix
@@ -174,7 +186,7 @@ def _libraries(programs: Path) -> str:
 def _lay_out(
     folder: Path,
     programs: Path,
-    position: str,
+    position: str | None,
     port: int,
     destination: int,
     ports: Mapping[str, str],
@@ -189,8 +201,7 @@ def _lay_out(
     etc = folder / "etc"
     etc.mkdir()
     main = _MAIN.format(folder=folder, programs=programs, owner=owner, group=group, destination=destination)
-    snippet = SNIPPETS / position
-    master = _MASTER + (snippet / "master.cf").read_text(encoding="utf-8")
+    master = _MASTER + _snippet(position, "master.cf")
     for option in options:
         assert f"#    -o {option}\n" in master, f"the snippet does not offer {option}"
         master = master.replace(f"#    -o {option}\n", f"    -o {option}\n")
@@ -198,7 +209,7 @@ def _lay_out(
         master = re.sub(r"(?m)^smtp( +)inet", f"127.0.0.1:{port}\\1inet", master)
     else:
         master += f"127.0.0.1:{port} inet n - n - - smtpd\n"
-    main += (snippet / "main.cf").read_text(encoding="utf-8")
+    main += _snippet(position, "main.cf")
     (etc / "main.cf").write_text(_with_ports(main, ports), encoding="utf-8")
     (etc / "master.cf").write_text(_with_ports(master, ports), encoding="utf-8")
     for name, mode in (
@@ -214,6 +225,10 @@ def _lay_out(
     (folder / "queue/pid").mkdir()
     (folder / "data").mkdir()
     os.chown(folder / "data", uid, 0)
+
+
+def _snippet(position: str | None, name: str) -> str:
+    return (SNIPPETS / position / name).read_text(encoding="utf-8") if position else ""
 
 
 def _with_ports(text: str, ports: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -67,7 +68,8 @@ class Rspamd:
 
     The first start on a machine compiles tables for about a minute; they are kept in ``cache``, a
     folder beside the checkout's unpacked programs unless another is named. ``suffixes`` replaces
-    the public suffix list, most of that minute, where it does not matter.
+    the public suffix list, most of that minute, where it does not matter. ``local`` replaces
+    files of ``local.d`` by name.
     """
 
     cut = 6.0
@@ -79,6 +81,8 @@ class Rspamd:
         *,
         cache: Path | None = None,
         suffixes: Sequence[str] = (),
+        local: Mapping[str, str] = MappingProxyType({}),
+        scan_port: int = 0,
         patience_seconds: float = 300,
     ) -> None:
         self._program = programs.find(("rspamd",), "rspamd", environ)
@@ -87,6 +91,10 @@ class Rspamd:
             raise ToolMissing(f"{self._program.path} has no configuration: install Debian's rspamd, or run fetch.sh")
         self._cache = cache or programs.ASIDE / "rspamd"
         self._suffixes = tuple(suffixes)
+        self._local = dict(local)
+        self.port = scan_port
+        """Of the scanner's HTTP protocol; one is found unless it is named."""
+        self.pid = 0
         self._patience_seconds = patience_seconds
         self._stack = ExitStack()
         self.name = "rspamd"
@@ -97,6 +105,7 @@ class Rspamd:
             self.name = f"rspamd {programs.run(self._program, ['--version'], home).split()[-1].decode()}"
             self._start_redis(stack, home)
             scan, control = _free_ports(2)
+            self.port = scan = self.port or scan
             self._configure(home, scan, control)
             arguments = [
                 "-f",
@@ -107,6 +116,7 @@ class Rspamd:
             if os.geteuid() == 0:
                 arguments.append("-i")
             process = stack.enter_context(processes.started(self._program, arguments, home))
+            self.pid = process.pid
             self._scanner = http.client.HTTPConnection("127.0.0.1", scan, timeout=_REQUEST_SECONDS)
             self._controller = http.client.HTTPConnection("127.0.0.1", control, timeout=_REQUEST_SECONDS)
             for connection in (self._scanner, self._controller):
@@ -171,6 +181,7 @@ class Rspamd:
             "hfilter.conf": "helo_enabled = false;\nhostname_enabled = false;\n",
             "groups.conf": f'group "date" {{ symbols {{ {ages} }} }}\n',
             **{f"{module}.conf": "enabled = false;\n" for module in _OFF},
+            **self._local,
         }
         for name, content in files.items():
             (local / name).write_text(content, encoding="utf-8")

@@ -1,0 +1,47 @@
+"""What a process and everything it started has used: CPU time and memory, from /proc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14
+"""Fields of /proc/PID/stat after the name (proc(5))."""
+
+
+def family(pid: int) -> Iterator[int]:
+    """The process and its descendants that run now."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = task.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in children:
+            yield from family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the family, ended children included."""
+    total = 0
+    for each in family(pid):
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += sum(int(fields[i]) for i in (_UTIME, _STIME, _CUTIME, _CSTIME))
+    return total / _TICKS
+
+
+def memory_mb(pid: int) -> float:
+    """Proportional set size of the family, in MB of 10^6 bytes: shared pages are counted once."""
+    kilobytes = 0
+    for each in family(pid):
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kilobytes * 1024 / 1e6
