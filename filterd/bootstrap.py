@@ -43,6 +43,7 @@ from filterd.store.engine import StorePoisoned, database_url
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
+from filterd.verdict_buffer import VerdictBuffer
 from filterd.web.api import ApiParts
 from filterd.web.app import build_app
 from filterd.worker_process import WorkerProcess
@@ -136,7 +137,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     scanners = await stack.enter_async_context(
         ScannerPool(locate=models.locate, settings=PoolSettings.of(config.scan), events=events, metrics=metrics)
     )
-    pipeline = Pipeline(scanner=scanners, store=store, clock=clock, metrics=metrics, events=events, settings=settings)
+    books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
+    pipeline = Pipeline(scanner=scanners, store=books, clock=clock, metrics=metrics, events=events, settings=settings)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(

@@ -149,8 +149,8 @@ class VerdictRow:
 class VerdictStore(Protocol):
     """What the pipeline writes."""
 
-    async def record(self, verdict: Verdict) -> None:
-        """Store the verdict; upsert on message id and recipients, group commit. Raises StoreUnavailable."""
+    async def record(self, *verdicts: Verdict) -> None:
+        """Store them all or none; upsert on message id and recipients, group commit. Raises StoreUnavailable."""
         ...
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:

@@ -184,7 +184,7 @@ def hold(connection: Connection, new: NewHeld) -> None:
     row = connection.execute(_insert_or_find(connection.dialect.name), values).one()
     if row.message_id != message:
         connection.execute(_note_retry(connection.dialect.name), {"message_id": message, "held_id": row.id})
-    verdicts.record(connection, new.verdict)
+    verdicts.record(connection, [new.verdict])
 
 
 @cache

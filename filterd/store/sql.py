@@ -127,9 +127,9 @@ class SqlStore:
 
     # VerdictStore
 
-    async def record(self, verdict: Verdict) -> None:
+    async def record(self, *records: Verdict) -> None:
         """See ``ports.VerdictStore``."""
-        await self._write(partial(verdicts.record, row=verdicts.row_from(verdict)))
+        await self._write(partial(verdicts.record, rows=list(map(verdicts.row_from, records))))
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""

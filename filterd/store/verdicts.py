@@ -97,9 +97,9 @@ def upsert(dialect: str, table: FromClause) -> sqlite.Insert | postgresql.Insert
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
-def record(connection: Connection, row: dict[str, Any]) -> None:
-    """Insert the verdict, or replace it where the message has one for these recipients."""
-    connection.execute(_upsert_verdict(connection.dialect.name), row)
+def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Insert the verdicts, or replace those of messages that have one for these recipients."""
+    connection.execute(_upsert_verdict(connection.dialect.name), rows)
 
 
 @cache

@@ -72,10 +72,10 @@ class MemoryStore:
             raise self.failure
         return self.clock.now()
 
-    async def record(self, verdict: Verdict) -> None:
+    async def record(self, *verdicts: Verdict) -> None:
         """See ``ports.VerdictStore``."""
         self._check()
-        self._verdicts[verdict.id, verdict.recipients] = _row(verdict)
+        self._verdicts |= {(verdict.id, verdict.recipients): _row(verdict) for verdict in verdicts}
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""
