@@ -53,6 +53,9 @@ _ASCII_DIGITS = b"0123456789"
 _JOINED_DIGITS = (9, 15)
 """Digits of a number that is put together: a telephone number's."""
 
+_PUNCTUATED = re.compile(r"[.,;:()\[\]{}\"'`-]*[a-z]++(?:[,;:()\[\]{}\"'`-]+[a-z]+)*+[.,;:()\[\]{}\"'`-]*")
+"""Letters with signs that say nothing, but for a full stop between letters, which may be a host name's."""
+_ASCII_LETTERS = re.compile("[a-z]+")
 _SHAPE = re.compile(r"<(?:[a-z]{1,8}\d?|[dt]:[^<>\s]{1,80})>")
 _URL = re.compile(r"(?:h(?:tt|xx)ps?|ftp)://([^\s<>\"']{1,2000})|(www\d?\.[^\s<>\"'/]{1,200}\.[^\s<>\"']{2,1000})")
 _BARE = re.compile(r"[^\W_](?:[\w-]{0,62}\.)+([^\W\d_]{2,24})(?::\d{1,5})?(?:[/?#][^\s<>\"']*)?")
@@ -158,7 +161,11 @@ class Normalizer:
         return text
 
     def _learn(self, chunk: str) -> tuple[str, ...]:
-        words = tuple(_shapes(chunk[:4_000], self._registrable))
+        if "www" not in chunk and _PUNCTUATED.fullmatch(chunk):
+            # Most of what is new: a word beside a full stop, a quotation mark, a hyphen. No link or number is in it.
+            words = tuple([word[:MAX_WORD_CHARS] for word in _ASCII_LETTERS.findall(chunk[:4_000])])
+        else:
+            words = tuple(_shapes(chunk[:4_000], self._registrable))
         if len(chunk) <= 64:
             if len(self._known) >= self._capacity:
                 self._known.clear()
@@ -247,6 +254,8 @@ def _plain(chunk: str) -> Iterator[str]:
 
 def _number_shape(text: str) -> str:
     """The shape of a whole piece that is a number of some kind; empty where it is not."""
+    if not _DIGITS.search(text):
+        return ""
     amount = _AMOUNT.fullmatch(text)
     if amount:
         whole = re.split(r"[.,]\d{1,2}$", amount[2] or amount[3])[0]

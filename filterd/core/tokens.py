@@ -183,8 +183,7 @@ class Encoder:
     def _learn(self, word: str) -> int:
         row = len(self._known)
         ids = token_ids(word, self._hashing)
-        self._rows[row] = 0
-        self._rows[row, : len(ids)] = ids
+        self._rows[row] = ids + [0] * (self._hashing.grams - len(ids))
         data = word.encode("utf-8", "replace")
         value = zlib.crc32(data, self._hashing.seed)
         self._words[row] = value
@@ -209,23 +208,25 @@ def token_ids(word: str, hashing: Hashing) -> list[int]:
     ids = [zlib.crc32(word.encode("utf-8", "replace"), hashing.seed) % buckets + 1]
     if word[0] == "<" and ":" not in word:
         return ids
-    grams = _grams(f"^{word.strip('<>')}$")
+    ends, parts = _grams(f"^{word.strip('<>')}$")
     salt = zlib.crc32(b"g:", hashing.seed)
-    ends = [zlib.crc32(gram, salt) for gram in dict.fromkeys(grams[:2])]
     # The inner n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
-    inner = sorted([zlib.crc32(gram, salt) for gram in set(grams[2:]).difference(grams[:2])])
-    return ids + [value % buckets + 1 for value in (ends + inner)[: hashing.grams - 1]]
+    values = [zlib.crc32(gram, salt) for gram in ends]
+    values += sorted([zlib.crc32(gram, salt) for gram in parts])
+    return ids + [value % buckets + 1 for value in values[: hashing.grams - 1]]
 
 
-def _grams(marked: str) -> list[bytes]:
-    """The first and the last four characters, then every part of 3 to 5 characters but the whole; UTF-8."""
+def _grams(marked: str) -> tuple[tuple[bytes, ...], set[bytes]]:
+    """The first and the last four characters; and every other part of 3 to 5 characters but the whole. UTF-8."""
     if marked.isascii():
         data = marked.encode()
-        parts = [data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)]
-        return [data[:4], data[-4:], *(part for part in parts if part != data)]
-    texts = [marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)]
-    ends = (marked[:4], marked[-4:])
-    return [text.encode("utf-8", "replace") for text in (*ends, *(text for text in texts if text != marked))]
+        parts = {data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)}
+        whole, first, last = data, data[:4], data[-4:]
+    else:
+        texts = {marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)}
+        parts = {text.encode("utf-8", "replace") for text in texts - {marked}}
+        whole, first, last = b"", marked[:4].encode("utf-8", "replace"), marked[-4:].encode("utf-8", "replace")
+    return (first,) if first == last else (first, last), parts - {whole, first, last}
 
 
 def _read(features: Features, most: int) -> tuple[str, ...]:
