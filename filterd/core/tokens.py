@@ -146,11 +146,10 @@ class Encoder:
         if len(self._known) + hashing.max_tokens > self._capacity:
             self._known.clear()
         read = _read(features, hashing.max_tokens) or ("<none>",)
-        known = self._known
-        index = [known[word] if word in known else self._learn(word) for word in read]
-        at = np.array(index, dtype=np.intp)
+        at = np.array(self._rows_of(read), dtype=np.intp)
         tokens = np.zeros((hashing.max_tokens, hashing.grams), dtype=np.int32)
-        tokens[: len(at)] = self._rows[at]
+        # "clip" spares the copy that checking first would take; every index is one of ours.
+        self._rows.take(at, axis=0, out=tokens[: len(at)], mode="clip")
         word_ids = self._wide_ids[at]
         return Encoded(
             tokens=Tokens(
@@ -160,6 +159,15 @@ class Encoder:
             word_ids=word_ids,
             word_hashes=self._hashes[at],
         )
+
+    def _rows_of(self, words: tuple[str, ...]) -> list[int]:
+        """Where each word is kept; one look-up for each that is known, as they are scattered over megabytes."""
+        known = self._known
+        rows = []
+        for word in words:
+            row = known.get(word)
+            rows.append(self._learn(word) if row is None else row)
+        return rows
 
     def _wide(self, features: Features, words: npt.NDArray[np.uint64], word_ids: Ints) -> Ints:
         hashing = self._hashing

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from filterd.core.regular import read_regular
 from filterd.core.rfc822 import MAX_PARAMETERS_CHARS, _parse_any
 from filterd.errors import Unscannable
-from tests.bench import composed
+from tests.filterd import composed
 
 _PARTS, _DEPTH = 40, 4
 _LINES = (
