@@ -17,9 +17,9 @@ from filterd.core.message import ParseLimits
 from filterd.core.tokens import DEFAULT_HASHING, Extractor
 from tests.filterd import composed
 
-_ROUNDS = 9
-_LIMITS = {Channel.EMAIL: 46.0, Channel.SMS: 6.5}
-"""Cost of a message in reference tasks; 37 and 5.2 when this was written."""
+_ROUNDS = 7
+_LIMITS = {Channel.EMAIL: 51.0, Channel.SMS: 6.2}
+"""Cost of a message in reference tasks; 41 and 4.9 when this was written."""
 
 
 def _reference() -> int:
@@ -40,16 +40,16 @@ def _cpu(task: Callable[[], object]) -> float:
 def ratio(channel: Channel) -> float:
     """CPU time of one message over that of one reference task, each the least of the rounds."""
     extractor = Extractor(channel, DEFAULT_HASHING[channel], ParseLimits(), Domains())
-    compose, count = (composed.mail, 20) if channel is Channel.EMAIL else (composed.sms, 200)
+    compose, count = (composed.mail, 12) if channel is Channel.EMAIL else (composed.sms, 100)
     raws = [compose(seed) for seed in range(count)]
     path, task = [], []
     for _ in range(_ROUNDS):
         path.append(_cpu(lambda: [extractor(raw) for raw in raws]))
-        task.append(_cpu(lambda: [_reference() for _ in range(400)]))
-    return (min(path[1:]) / count) / (min(task[1:]) / 400)
+        task.append(_cpu(lambda: [_reference() for _ in range(200)]))
+    return (min(path[1:]) / count) / (min(task[1:]) / 200)
 
 
 @pytest.mark.parametrize("channel", list(Channel))
 def test_extract_costs_no_more_than_it_did(channel: Channel) -> None:
     # A burst of other work may spoil one measurement, not three.
-    assert min(ratio(channel) for _ in range(3)) < _LIMITS[channel]
+    assert any(ratio(channel) < _LIMITS[channel] for _ in range(3))
