@@ -21,12 +21,13 @@ from trainer import calibrate, evaluate, operating_points
 from trainer.augment import copies, origin
 from trainer.config import TrainConfig
 from trainer.example import Example
-from trainer.export import check_parity, to_onnx
+from trainer.export import check_parity
 from trainer.features import Encoded, encode, stack
 from trainer.input_pipeline import draw_weights, labels_of
 from trainer.metrics import balanced_weights
 from trainer.model import WideDeep
 from trainer.prepare import cluster, fold
+from trainer.serving_graph import serving_graph
 from trainer.train import Part, Progress, Trained, train
 
 _PARITY_BATCH = 16
@@ -74,7 +75,7 @@ def fit_parts(
     """The same for examples that are encoded already. Raises TrainerError."""
     trained = train(config, train_part, validation, progress, checkpoint)
     trained.model.round_embedding()
-    graph = to_onnx(trained.model.serving(), trained.model.signature(), recurrent_layers=1)
+    graph = serving_graph(trained.model.served(), validation.encoded.hashing)
     parity = check_parity(graph, *_parity_cases(trained.model, validation.encoded))
     unset = BundleSpec(
         id="unset",

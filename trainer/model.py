@@ -9,7 +9,6 @@ Padding changes nothing: pools, convolution and recurrence see real tokens only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from filterd.core.bundle import Hashing
 from trainer.config import ModelConfig
-from trainer.export import recurrence, recurrent_weights
+from trainer.export import recurrent_weights
 from trainer.linear_path import FLOOR, Blend, LinearPath
 from trainer.recurrent import directions
+from trainer.serving_graph import ServedWeights
 
 _LOW = -1e4
 """Stands for minus infinity where nothing may win a maximum."""
@@ -118,52 +118,31 @@ class WideDeep(keras.Model):  # type: ignore[misc]  # keras ships no types
         kernel, bias = self.output_layer.get_weights()
         self.output_layer.set_weights([blend.deep * kernel, blend.deep * bias + blend.bias + blend.linear * path.bias])
 
-    def serving(self) -> Callable[..., Any]:
-        """A function for ``export.to_onnx`` with this network's present weights; the embedding in half precision.
+    def served(self) -> ServedWeights:
+        """The present weights for ``serving_graph``; the embedding in half precision.
 
-        Weights are read here, outside of the trace. Raises ValueError before the first call of the network.
+        Raises ValueError before the first call of the network.
         """
         config = self.config
-        table = self.embedding.embeddings.numpy().astype(np.float16)
-        wide_table, gram_table = self.wide_table.embeddings.numpy(), self.gram_table.embeddings.numpy()
-        convolution = self.convolution.get_weights() if self.convolution is not None else None
         arrays = self.recurrent.get_weights()
-        weights = recurrent_weights(config.cell, config.units, [arrays[i : i + 3] for i in range(0, len(arrays), 3)])
-        hidden, output = self.hidden.get_weights(), self.output_layer.get_weights()
-        passage = self.passage.get_weights() if config.has_passages else None
-        mean, scale, share, floor = self.side_mean, self.side_scale, self.passage_weight, self.floor
-
-        def serve(tokens: Any, length: Any, wide: Any, side: Any) -> dict[str, Any]:
-            steps = bag(tf.constant(table), tokens)
-            lengths = length
-            if convolution is not None:
-                steps = tf.nn.relu(tf.matmul(windows(steps, lengths), convolution[0]) + convolution[1])
-                steps = pool_in_time(steps, lengths, config.pool)
-                lengths = pooled_lengths(lengths, config.pool)
-            mask = tf.sequence_mask(lengths, tf.shape(steps)[1])
-            steps = recurrence(steps, lengths, weights)
-            joined = tf.concat([*pools(steps, mask, lengths), standardised(side, mean, scale)], axis=1)
-            deep = tf.matmul(tf.nn.relu(tf.matmul(joined, hidden[0]) + hidden[1]), output[0]) + output[1]
-            grams = by_token(tf.constant(gram_table), tokens, length)
-            path = linear(tf.constant(wide_table), wide) + tf.reduce_sum(grams, axis=1)
-            evidence = sum_in_time(grams, config.pool)
-            if passage is not None:
-                by_step = share * passages((tf.matmul(steps, passage[0]) + passage[1])[..., 0], mask)
-                evidence += by_step
-                deep += tf.reduce_sum(by_step, axis=1, keepdims=True)
-            return {"logit": deep[:, 0] + tf.maximum(path, floor), "evidence": evidence}
-
-        return serve
-
-    def signature(self) -> list[Any]:
-        """The inputs of ``serving``, in order."""
-        h = self.hashing
-        return [
-            tf.TensorSpec([None, None, h.grams], tf.int32, name="tokens"),
-            tf.TensorSpec([None], tf.int32, name="length"),
-            tf.TensorSpec([None, h.max_wide], tf.int32, name="wide"),
-            tf.TensorSpec([None, len(h.side)], tf.float32, name="side"),
-        ]
+        return ServedWeights(
+            embedding=self.embedding.embeddings.numpy().astype(np.float16),
+            grams=self.gram_table.embeddings.numpy(),
+            wide=self.wide_table.embeddings.numpy(),
+            convolution=tuple(self.convolution.get_weights()) if self.convolution is not None else None,
+            pool=config.pool,
+            recurrent=recurrent_weights(
+                config.cell, config.units, [arrays[i : i + 3] for i in range(0, len(arrays), 3)]
+            ),
+            hidden=tuple(self.hidden.get_weights()),
+            output=tuple(self.output_layer.get_weights()),
+            passage=tuple(self.passage.get_weights()) if config.has_passages else None,
+            share=float(self.passage_weight),
+            floor=float(self.floor),
+            mean=self.side_mean,
+            scale=self.side_scale,
+            side_limit=_SIDE_LIMIT,
+        )
 
     def round_embedding(self) -> None:
         """Round the embedding to half precision, so that what is measured is what is stored."""
@@ -200,15 +179,6 @@ def windows(steps: Any, lengths: Any) -> Any:
     mask = tf.cast(tf.sequence_mask(lengths, tf.shape(steps)[1]), tf.float32)
     around = tf.pad(steps * mask[..., None], [[0, 0], [1, 1], [0, 0]])
     return tf.concat([around[:, :-2], around[:, 1:-1], around[:, 2:]], axis=2)
-
-
-def sum_in_time(values: Any, size: int) -> Any:
-    """Sums of every ``size`` values: float32[B, T] to [B, ceil(T / size)]."""
-    if size == 1:
-        return values
-    length = tf.shape(values)[1]
-    padded = tf.pad(values, [[0, 0], [0, pooled_lengths(length, size) * size - length]])
-    return tf.reduce_sum(tf.reshape(padded, [tf.shape(values)[0], -1, size]), axis=2)
 
 
 def pool_in_time(steps: Any, lengths: Any, size: int) -> Any:

@@ -25,9 +25,11 @@ def explain(
     found: dict[str, float] = {}
     for word, once, here in zip(words, linear.tolist(), passages.tolist(), strict=True):
         found[word] = found.get(word, once) + here
-    heaviest = sorted(found.items(), key=lambda item: -abs(item[1]))
-    return tuple(
-        Evidence(token=word, weight=round(weight, 4))
-        for word, weight in heaviest
-        if abs(weight) >= _MIN_WEIGHT and word not in _MARKS
-    )[:MAX_EVIDENCE]
+    # Only those that will be named are rounded and made into values: of a hundred words eight are.
+    heavy = [(word, weight) for word, weight in found.items() if abs(weight) >= _MIN_WEIGHT and word not in _MARKS]
+    heavy.sort(key=_heaviest_first)
+    return tuple(Evidence(token=word, weight=round(weight, 4)) for word, weight in heavy[:MAX_EVIDENCE])
+
+
+def _heaviest_first(item: tuple[str, float]) -> float:
+    return -abs(item[1])

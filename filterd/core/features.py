@@ -17,7 +17,7 @@ import numpy.typing as npt
 from filterd.core.domains import Domains
 from filterd.core.html import Link
 from filterd.core.message import Message
-from filterd.core.normalize import Normalizer, fold
+from filterd.core.normalize import Normalizer, fold, foreign
 
 HEAD_CHARS = 3_000
 """Characters read from the beginning of a long text."""
@@ -45,7 +45,7 @@ EMAIL_SIDE = (
 _UPPER = bytes(range(ord("A"), ord("Z") + 1))
 _DIGIT = b"0123456789"
 _SIGNS = bytes(c for c in range(33, 127) if not chr(c).isalnum())
-_CURRENCY = "$\u20ac\u00a3\u00a5\u20b9"
+_CURRENCY = "\u20ac\u00a3\u00a5\u20b9"
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _REPLY = re.compile(r"\s*(?:re|fwd?|aw|wg|sv|antw|rif|tr)(?:\[\d{1,3}\])?\s*:\s*", re.IGNORECASE)
@@ -165,6 +165,7 @@ def text_side(text: str, words: list[str]) -> dict[str, float]:
     data = text.encode("ascii", "ignore")
     count = max(len(text), 1)
     other = len(text) - len(data)
+    strange = foreign(text) if other else ""
     return {
         "text_chars": log(len(text)),
         "text_words": log(len(words)),
@@ -172,10 +173,10 @@ def text_side(text: str, words: list[str]) -> dict[str, float]:
         "text_digits": _share(data, _DIGIT),
         "text_punctuation": _share(data, _SIGNS),
         "text_exclamations": log(data.count(b"!")),
-        "text_currency": log(sum(text.count(c) for c in _CURRENCY)),
+        "text_currency": log(data.count(b"$") + sum(strange.count(c) for c in _CURRENCY)),
         "text_other": other / count,
-        "text_cyrillic": len(_CYRILLIC.findall(text)) / count if other else 0.0,
-        "text_cjk": len(_CJK.findall(text)) / count if other else 0.0,
+        "text_cyrillic": len(_CYRILLIC.findall(strange)) / count,
+        "text_cjk": len(_CJK.findall(strange)) / count,
         "text_none": float(not words),
         "text_distinct": len(set(words)) / max(len(words), 1),
     }

@@ -14,6 +14,7 @@ from email.message import Message as Part
 from email.policy import compat32
 
 from filterd.core.charset import decode
+from filterd.core.regular import read_regular
 from filterd.errors import Unscannable
 
 MAX_PARAMETERS_CHARS = 2_000
@@ -76,8 +77,17 @@ def parse_tree(raw: bytes, max_header_bytes: int, max_parts: int, max_depth: int
         raise Unscannable(f"more than {max_header_bytes} header bytes")
     if raw.count(b"\n--") > max_parts * 2 and _declared_boundary_lines(raw) > max_parts * 2:
         raise Unscannable(f"more than {max_parts} parts")
+    raw = _shortened(raw)
+    tree = read_regular(raw, max_parts, max_depth, MAX_PARAMETERS_CHARS)
+    if tree is not None:
+        return tree.root, tree.parts, tree.depth, tree.is_cut
+    return _parse_any(raw, max_parts, max_depth)
+
+
+def _parse_any(raw: bytes, max_parts: int, max_depth: int) -> tuple[Part, int, int, bool]:
+    """The same by the standard library, which reads everything."""
     parser = _Parser(max_parts, max_depth)
-    parser.feed(_shortened(raw))
+    parser.feed(raw)
     return parser.close(), parser.parts, parser.depth, parser.is_cut
 
 

@@ -146,11 +146,10 @@ class Encoder:
         if len(self._known) + hashing.max_tokens > self._capacity:
             self._known.clear()
         read = _read(features, hashing.max_tokens) or ("<none>",)
-        known = self._known
-        index = [known[word] if word in known else self._learn(word) for word in read]
-        at = np.array(index, dtype=np.intp)
+        at = np.array(self._rows_of(read), dtype=np.intp)
         tokens = np.zeros((hashing.max_tokens, hashing.grams), dtype=np.int32)
-        tokens[: len(at)] = self._rows[at]
+        # "clip" spares the copy that checking first would take; every index is one of ours.
+        self._rows.take(at, axis=0, out=tokens[: len(at)], mode="clip")
         word_ids = self._wide_ids[at]
         return Encoded(
             tokens=Tokens(
@@ -161,6 +160,15 @@ class Encoder:
             word_hashes=self._hashes[at],
         )
 
+    def _rows_of(self, words: tuple[str, ...]) -> list[int]:
+        """Where each word is kept; one look-up for each that is known, as they are scattered over megabytes."""
+        known = self._known
+        rows = []
+        for word in words:
+            row = known.get(word)
+            rows.append(self._learn(word) if row is None else row)
+        return rows
+
     def _wide(self, features: Features, words: npt.NDArray[np.uint64], word_ids: Ints) -> Ints:
         hashing = self._hashing
         seed = hashing.seed
@@ -170,10 +178,10 @@ class Encoder:
             extra += [zlib.crc32(f"s:{word}".encode("utf-8", "replace"), seed) for word in subject]
         facts = _buckets(np.array(extra, dtype=np.uint64), hashing.wide_buckets)
         pairs = _buckets(words[:-1] * _PAIR + words[1:], hashing.wide_buckets)
-        ids = np.unique(np.concatenate((facts, word_ids, pairs)))
+        ids = _distinct(np.concatenate((facts, word_ids, pairs)))
         if len(ids) > hashing.max_wide:
             # Too many: facts and single words first, pairs in the room that is left.
-            single = np.unique(np.concatenate((facts, word_ids)))[: hashing.max_wide]
+            single = _distinct(np.concatenate((facts, word_ids)))[: hashing.max_wide]
             rest = np.setdiff1d(ids, single, assume_unique=True)
             ids = np.concatenate((single, rest[: hashing.max_wide - len(single)]))
         wide = np.zeros(hashing.max_wide, dtype=np.int32)
@@ -183,8 +191,7 @@ class Encoder:
     def _learn(self, word: str) -> int:
         row = len(self._known)
         ids = token_ids(word, self._hashing)
-        self._rows[row] = 0
-        self._rows[row, : len(ids)] = ids
+        self._rows[row] = ids + [0] * (self._hashing.grams - len(ids))
         data = word.encode("utf-8", "replace")
         value = zlib.crc32(data, self._hashing.seed)
         self._words[row] = value
@@ -194,29 +201,40 @@ class Encoder:
         return row
 
 
+def _distinct(ids: Ints) -> Ints:
+    """Sorted, each once: np.unique in a third of its time at the size of a message. Sorts ``ids`` in place."""
+    ids.sort()
+    is_new = np.empty(len(ids), dtype=np.bool_)
+    is_new[:1] = True
+    np.not_equal(ids[1:], ids[:-1], out=is_new[1:])
+    return ids[is_new]
+
+
 def token_ids(word: str, hashing: Hashing) -> list[int]:
     """Id of the word, then those of its n-grams: at most ``grams``, each in [1, token_buckets)."""
     buckets = hashing.token_buckets - 1
     ids = [zlib.crc32(word.encode("utf-8", "replace"), hashing.seed) % buckets + 1]
     if word[0] == "<" and ":" not in word:
         return ids
-    grams = _grams(f"^{word.strip('<>')}$")
+    ends, parts = _grams(f"^{word.strip('<>')}$")
     salt = zlib.crc32(b"g:", hashing.seed)
-    ends = [zlib.crc32(gram, salt) for gram in dict.fromkeys(grams[:2])]
     # The inner n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
-    inner = sorted([zlib.crc32(gram, salt) for gram in set(grams[2:]).difference(grams[:2])])
-    return ids + [value % buckets + 1 for value in (ends + inner)[: hashing.grams - 1]]
+    values = [zlib.crc32(gram, salt) for gram in ends]
+    values += sorted([zlib.crc32(gram, salt) for gram in parts])
+    return ids + [value % buckets + 1 for value in values[: hashing.grams - 1]]
 
 
-def _grams(marked: str) -> list[bytes]:
-    """The first and the last four characters, then every part of 3 to 5 characters but the whole; UTF-8."""
+def _grams(marked: str) -> tuple[tuple[bytes, ...], set[bytes]]:
+    """The first and the last four characters; and every other part of 3 to 5 characters but the whole. UTF-8."""
     if marked.isascii():
         data = marked.encode()
-        parts = [data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)]
-        return [data[:4], data[-4:], *(part for part in parts if part != data)]
-    texts = [marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)]
-    ends = (marked[:4], marked[-4:])
-    return [text.encode("utf-8", "replace") for text in (*ends, *(text for text in texts if text != marked))]
+        parts = {data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)}
+        whole, first, last = data, data[:4], data[-4:]
+    else:
+        texts = {marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)}
+        parts = {text.encode("utf-8", "replace") for text in texts - {marked}}
+        whole, first, last = b"", marked[:4].encode("utf-8", "replace"), marked[-4:].encode("utf-8", "replace")
+    return (first,) if first == last else (first, last), parts - {whole, first, last}
 
 
 def _read(features: Features, most: int) -> tuple[str, ...]:

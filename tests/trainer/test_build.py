@@ -102,7 +102,7 @@ def test_logits_when_scored_through_the_bundle_then_they_are_the_daemon_s(bundle
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("check_parity", ExportParityError), ("train", TrainingDiverged), ("to_onnx", ExportParityError)],
+    [("check_parity", ExportParityError), ("train", TrainingDiverged), ("serving_graph", ExportParityError)],
 )
 def test_build_when_a_step_fails_then_no_bundle_is_left(data, tmp_path, monkeypatch, name, error):
     def fail(*_: Any, **__: Any) -> None:
