@@ -182,7 +182,7 @@ def main() -> None:
     protocol, port, connections, seconds, file = sys.argv[1:]
     messages = unpack(Path(file).read_bytes())
     counts, elapsed = run(int(port), int(connections), float(seconds), messages, protocol)
-    print(json.dumps({"milliseconds": counts.milliseconds, "refused": counts.refused, "seconds": elapsed}))  # noqa: T201
+    print(json.dumps({"milliseconds": counts.milliseconds, "refused": counts.refused, "seconds": elapsed}))
 
 
 if __name__ == "__main__":
