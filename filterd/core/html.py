@@ -44,6 +44,7 @@ _BLOCK = re.compile(
 )
 _PROPERTY = re.compile(r"([a-z-]{3,30})\s*:\s*([^;]{0,80})")
 _NUMBER = re.compile(r"(\d{0,6}(?:\.\d{0,6})?)\s*(px|pt|em|rem|%|)")
+_FAR = re.compile(r"-\d{4,6}(?:\.\d{0,6})?(?:px|pt|\s|$)")
 _RGB = re.compile(r"rgba?\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})")
 _COLOURS = {"white": _WHITE, "black": (0, 0, 0), "ivory": (255, 255, 240), "snow": (255, 250, 250)}
 
@@ -205,7 +206,7 @@ def _is_hidden(node: _Element, style: dict[str, str], *, has_sheet: bool) -> boo
         return True
     if style.get("visibility", "").startswith(("hidden", "collapse")) or style.get("mso-hide", "") == "all":
         return True
-    if _is_tiny(style.get("font-size", ""), 1.0) or _is_tiny(style.get("opacity", ""), 0.05):
+    if _is_tiny(style.get("font-size", ""), 1.0) or _is_tiny(style.get("opacity", ""), 0.05) or _is_off_screen(style):
         return True
     if style.get("overflow", "").startswith("hidden") and (
         _is_tiny(style.get("max-height", ""), 1.0) or _is_tiny(style.get("height", ""), 1.0)
@@ -216,6 +217,15 @@ def _is_hidden(node: _Element, style: dict[str, str], *, has_sheet: bool) -> boo
         return False
     ground = _ground(node, has_sheet=has_sheet)
     return ground is not None and max(abs(a - b) for a, b in zip(colour, ground, strict=True)) < _MIN_CONTRAST
+
+
+def _is_off_screen(style: dict[str, str]) -> bool:
+    """Whether it is moved a thousand pixels out of sight."""
+    if style.get("text-indent", "").startswith("-") and _FAR.match(style["text-indent"]):
+        return True
+    if not style.get("position", "").startswith(("absolute", "fixed")):
+        return False
+    return any(_FAR.match(style.get(side, "")) for side in ("left", "top", "right", "bottom"))
 
 
 def _is_tiny(value: str, limit: float) -> bool:

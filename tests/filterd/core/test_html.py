@@ -48,6 +48,9 @@ def test_read_html_gives_what_a_reader_sees(html: str, visible: str) -> None:
         '<div style="max-height:0;overflow:hidden">',
         '<div style="mso-hide:all">',
         "<div hidden>",
+        '<div style="position:absolute;left:-9999px;top:-9999px">',
+        '<p style="position: fixed; top: -2000px">',
+        '<span style="text-indent:-9999px">',
         '<span style="color:#ffffff">',
         '<font color="#FEFEFE">',
         "<font color=white>",
@@ -78,6 +81,9 @@ def test_read_html_when_text_is_hidden_keeps_it_apart(how: str) -> None:
         '<span style="color:notacolour">',
         '<span style="color:#12">',
         '<span style="font-size:.">',
+        '<div style="position:absolute;left:-20px">',
+        '<div style="position:relative;left:-9999em">',
+        '<p style="text-indent:-18pt;margin-left:18pt">',
     ],
 )
 def test_read_html_when_text_is_seen_does_not_call_it_hidden(how: str) -> None:
