@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation docs format lock
+.PHONY: help setup demo run check test compare evaluation kills docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -43,6 +43,9 @@ evaluation: compare  ## the shipped models by every track, after compare, and do
 	$(BIN)/trainer evaluate --channel sms --bundle filterd/models/sms --track all --out docs/evaluation
 	$(BIN)/trainer evaluate --channel email --bundle filterd/models/email --track all --out docs/evaluation
 	$(BIN)/trainer document
+
+kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; hours
+	$(BIN)/python -m tests.faults.kills $(or $(N),10000)
 
 docs:  ## write the tables and the default configuration again from the code
 	$(BIN)/python tests/house/reference.py

@@ -26,20 +26,19 @@ from tests.faults.letters import delivered_from, held_from
 from tests.faults.sender import Sender
 from tests.servers.gateway import Gateway, running, write_settings
 
-LIMITS = """
-[scan]
-timeout_seconds = 1.0
-"""
 SMTP_LIMITS = """
 next_hop_timeout_seconds = 1.0
 connect_timeout_seconds = 1.0
 idle_timeout_seconds = 2.0
 data_timeout_seconds = 4.0
 """
-"""Every limit so short that a whole matrix takes minutes."""
-STORE_LIMITS = """
+LIMITS = """
+[scan]
+timeout_seconds = 1.0
+[store]
 timeout_seconds = 1.0
 """
+"""Every limit so short that a whole matrix takes minutes."""
 IN_CUSTODY = tuple(state.value for state in (HeldState.PENDING, HeldState.HELD, HeldState.RELEASING))
 """What somebody will act on: pending ones become held by themselves."""
 
@@ -112,17 +111,19 @@ class Rig:
 
 
 @contextmanager
-def installed(
-    root: Path, *, workers: int = 1, smtp: str = SMTP_LIMITS, extra: str = LIMITS, store: str = STORE_LIMITS
-) -> Iterator[Rig]:
-    """A configured installation whose daemon does not run yet; its next hop does."""
+def installed(root: Path, *, workers: int = 1, smtp: str = "", extra: str = "", url: str = "") -> Iterator[Rig]:
+    """A configured installation whose daemon does not run yet; its next hop does.
+
+    ``smtp`` and ``extra`` are more lines for that section and for the end of the configuration; ``url`` names a
+    database other than SQLite.
+    """
     hop = RecordingHop()
     ports = Ports.free()
     with ExitStack() as stack:
         next_hop = stack.enter_context(on_a_thread(hop))
         config = write_settings(root, ports, next_hop=next_hop, workers=workers)
-        text = config.read_text(encoding="utf-8").replace("[models]", f"{smtp}\n[models]")
-        config.write_text(f"{text}\n[store]\n{store}\n{extra}", encoding="utf-8")
+        text = config.read_text(encoding="utf-8").replace("[models]", f"{SMTP_LIMITS}{smtp}\n[models]")
+        config.write_text(f"{text}{LIMITS}url = {json.dumps(url)}\n{extra}", encoding="utf-8")
         failpoints = root / "failpoints"
         failpoints.mkdir()
         yield Rig(root=root, ports=ports, config=config, hop=hop, sender=Sender(port=ports.smtp), failpoints=failpoints)
