@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation kills docs format lock
+.PHONY: help setup demo run check test compare evaluation faults kills docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,7 +23,7 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
-	$(BIN)/pytest -q -m "real or slow" tests --ignore=tests/trainer
+	$(BIN)/pytest -q -m "(real or slow) and not long" tests --ignore=tests/trainer
 	$(BIN)/pytest -q -m real tests/trainer
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
@@ -43,6 +43,9 @@ evaluation: compare  ## the shipped models by every track, after compare, and do
 	$(BIN)/trainer evaluate --channel sms --bundle filterd/models/sms --track all --out docs/evaluation
 	$(BIN)/trainer evaluate --channel email --bundle filterd/models/email --track all --out docs/evaluation
 	$(BIN)/trainer document
+
+faults:  ## the whole fault matrix and every failpoint, against the real daemon; twenty minutes
+	$(BIN)/pytest -q tests/faults --ignore=tests/faults/test_kills.py
 
 kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; hours
 	$(BIN)/python -m tests.faults.kills $(or $(N),10000)

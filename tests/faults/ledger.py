@@ -122,8 +122,9 @@ def audit(attempts: Sequence[Attempt], delivered: Iterable[Delivered], held: Ite
     not: it counts as a duplicate.
     """
     delivered, held = tuple(delivered), tuple(held)
+    found: tuple[Delivered | Held, ...] = (*delivered, *held)
     natures = {attempt.token: attempt.nature for attempt in attempts}
-    copies = Counter(copy.token for copy in (*delivered, *held))
+    copies = Counter(copy.token for copy in found)
     acked = {attempt.token for attempt in attempts if attempt.told is Told.ACKED}
     allowed = Counter(attempt.token for attempt in attempts if attempt.told in (Told.ACKED, Told.UNCLEAR))
     told = Counter(attempt.told.value for attempt in attempts)
@@ -144,7 +145,7 @@ def audit(attempts: Sequence[Attempt], delivered: Iterable[Delivered], held: Ite
             for attempt in attempts
             if attempt.told is Told.REFUSED and not attempt.is_theirs
         ),
-        altered=tuple(copy.token for copy in (*delivered, *held) if not copy.is_intact),
+        altered=tuple(copy.token for copy in found if not copy.is_intact),
         unknown=tuple(sorted(token for token in copies if token not in natures)),
         counts={
             "messages": len(natures),

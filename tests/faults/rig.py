@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from filterd.ports import HeldState
 from filterd.store.schema import HeldRecord
 from filterd.store.sql import open_store
 from tests.faults.ledger import Audit, audit
-from tests.faults.letters import delivered_from, held_from
+from tests.faults.letters import Letter, delivered_from, held_from, token_in
 from tests.faults.sender import Sender
 from tests.servers.gateway import Gateway, running, write_settings
 
@@ -102,12 +102,18 @@ class Rig:
             rows = await store._read(lambda connection: connection.execute(statement).all())
         return [zlib.decompress(row.body) for row in rows]
 
-    def audit(self) -> Audit:
-        """What does not add up so far."""
-        letters = self.sender.letters
-        delivered = [delivered_from(raw, letters) for raw in list(self.hop.taken)]
-        held = [held_from(raw, letters) for raw in self.held_bodies()]
-        return audit(self.sender.attempts, delivered, held)
+    def audit(self, only: Letter | None = None) -> Audit:
+        """What does not add up so far; with one letter only, or with all."""
+        letters = self.sender.letters if only is None else {only.token: only}
+
+        def mine(raws: Sequence[bytes]) -> list[bytes]:
+            return [raw for raw in raws if only is None or token_in(raw) == only.token]
+
+        return audit(
+            [attempt for attempt in self.sender.attempts if attempt.token in letters],
+            [delivered_from(raw, letters) for raw in mine(list(self.hop.taken))],
+            [held_from(raw, letters) for raw in mine(self.held_bodies())],
+        )
 
 
 @contextmanager

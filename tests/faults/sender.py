@@ -117,6 +117,7 @@ class _Session:
         self._stage = stage
         self._strike = strike
         self._manner = manner
+        self._is_mute = False
         self.is_whole = False
 
     async def run(self) -> str:
@@ -154,6 +155,8 @@ class _Session:
 
     async def _write(self, stage: Stage | None, data: bytes, *, is_last: bool = False) -> None:
         """Send ``data``, or do at this stage what was asked for."""
+        if self._is_mute:
+            return
         is_now = stage is not None and stage is self._stage
         if is_now and self._strike is not None:
             self._strike()
@@ -167,6 +170,7 @@ class _Session:
     async def _misbehave(self, manner: Manner, data: bytes, *, is_last: bool) -> None:
         if manner is Manner.HANG:
             # Whatever the gateway says in the end is the reply.
+            self._is_mute = True
             return
         if manner is Manner.GARBAGE:
             self._writer.write(b"\x00\xff\n\r" + data[:20][::-1] + b"\r\n")
@@ -186,6 +190,7 @@ class _Session:
         await self._writer.drain()
         if manner is Manner.HALF_CLOSE:
             self._writer.write_eof()
+            self._is_mute = True
             return
         await asyncio.sleep(_STEP_SECONDS)
         sock = self._writer.get_extra_info("socket")

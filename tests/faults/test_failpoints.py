@@ -15,8 +15,8 @@ import pytest
 
 from tests.faults.forked import Forks, forking
 from tests.faults.kills import database
-from tests.faults.ledger import Attempt, Nature, Told, audit
-from tests.faults.letters import Letter, delivered_from, held_from, token_in
+from tests.faults.ledger import Attempt, Nature, Told
+from tests.faults.letters import Letter
 from tests.faults.rig import Rig, installed
 from tests.servers import postgres
 
@@ -55,17 +55,9 @@ class Struck:
 
     def copies(self, letter: Letter) -> int:
         """How many copies of the letter there are; fails when one is not what it should be."""
-        letters = {letter.token: letter}
-        taken = [raw for raw in self.rig.hop.taken if token_in(raw) == letter.token]
-        held = [raw for raw in self.rig.held_bodies() if token_in(raw) == letter.token]
-        attempts = [attempt for attempt in self.rig.sender.attempts if attempt.token == letter.token]
-        found = audit(
-            attempts,
-            [delivered_from(raw, letters) for raw in taken],
-            [held_from(raw, letters) for raw in held],
-        )
+        found = self.rig.audit(letter)
         assert set(found.faults()) <= {"duplicates"}, found
-        return len(taken) + len(held)
+        return found.counts["delivered"] + found.counts["held"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])

@@ -62,9 +62,9 @@ def test_audit_when_all_adds_up_finds_nothing(case: tuple[list[Attempt], list[De
 def test_audit_when_something_is_wrong_says_what(
     case: tuple[list[Attempt], list[Delivered], list[Held], str],
 ) -> None:
-    *books, fault = case
+    attempts, delivered, held, fault = case
 
-    found = audit(*books)
+    found = audit(attempts, delivered, held)
 
     assert fault in found.faults()
     assert not found.is_clean
@@ -103,7 +103,7 @@ def test_audit_of_an_honest_gateway_is_clean_until_one_copy_is_taken_away(
 
     assert audit(attempts, delivered, held).is_clean
 
-    victim = data.draw(st.sampled_from(sorted({copy.token for copy in (*delivered, *held)})))
+    victim = data.draw(st.sampled_from(sorted({copy.token for copy in delivered} | {copy.token for copy in held})))
     delivered = [copy for copy in delivered if copy.token != victim]
     held = [copy for copy in held if copy.token != victim]
 

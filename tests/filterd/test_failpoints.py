@@ -71,7 +71,7 @@ def test_failpoint_when_told_to_kill_ends_the_process(tmp_path: Path) -> None:
 def test_every_failpoint_is_described_in_the_contract() -> None:
     described = set(re.findall(r"(?m)^\| `([a-z]+\.[a-z]+)` \|", (ROOT / "docs/delivery.md").read_text("utf-8")))
     names = [
-        node.args[0].value
+        str(node.args[0].value)
         for path in (ROOT / "filterd").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call)
