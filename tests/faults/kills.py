@@ -54,8 +54,9 @@ class Round:
 class Load:
     """Senders that do not rest."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, name: str = "m") -> None:
         self._rig = rig
+        self._name = name
         self._numbers = itertools.count()
         self._is_over = False
         self._acked = asyncio.Event()
@@ -83,7 +84,7 @@ class Load:
         while not self._is_over:
             number = next(self._numbers)
             nature = Nature.SPAM if number % 2 else Nature.HAM
-            letter = Letter(token=f"m{number}", nature=nature, size=0 if number % 20 else _LARGE)
+            letter = Letter(token=f"{self._name}{number}", nature=nature, size=0 if number % 20 else _LARGE)
             await self._rig.sender.deliver(letter, tries=1000, pause_seconds=0.05)
             self._acked.set()
 

@@ -286,7 +286,7 @@ class SmtpProxy(Proxy):
         assert fault is not None
         if fault.kind is Kind.SLOW:
             self.struck += 1
-            await asyncio.sleep(_STEP_SECONDS)
+            await asyncio.sleep(_STEP_SECONDS / 5)
             return
         await self.strike(fault, writer)
         # It has said no in the middle: it listens to the rest and takes nothing.

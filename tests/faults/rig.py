@@ -91,6 +91,14 @@ class Rig:
         """Whether an armed failpoint has struck."""
         return not (self.failpoints / name).exists()
 
+    def scanners(self) -> list[int]:
+        """Process ids of the scanners that run now."""
+        found: list[int] = []
+        for worker in self.gateway.workers():
+            for children in Path(f"/proc/{worker}/task").glob("*/children"):
+                found += [int(pid) for pid in children.read_text(encoding="ascii").split()]
+        return found
+
     def held_bodies(self) -> list[bytes]:
         """The bodies of the messages in custody."""
         return asyncio.run(self._held_bodies())

@@ -284,18 +284,9 @@ def test_full_disk(small: Rig, stage: Stage, nature: Nature) -> None:
 # --- model ---------------------------------------------------------------------------------------------------
 
 
-def scanners(rig: Rig) -> list[int]:
-    """Process ids of the scanners."""
-    found: list[int] = []
-    for worker in rig.gateway.workers():
-        for children in Path(f"/proc/{worker}/task").glob("*/children"):
-            found += [int(pid) for pid in children.read_text(encoding="ascii").split()]
-    return found
-
-
 def tell(rig: Rig, number: signal.Signals) -> None:
     """Send every scanner a signal."""
-    for pid in scanners(rig):
+    for pid in rig.scanners():
         os.kill(pid, number)
 
 
@@ -308,7 +299,7 @@ def tell(rig: Rig, number: signal.Signals) -> None:
 )
 def test_scanner(near: Rig, kind: Kind, stage: Stage, nature: Nature) -> None:
     """The scanner stops, dies, or stops for a third of a second."""
-    wait_until(lambda: scanners(near), "scanners")
+    wait_until(near.scanners, "scanners")
     letter = Letter(token=f"scanner-{kind}-{stage}-{nature}", nature=nature)
 
     def strike() -> None:
@@ -328,7 +319,7 @@ def test_scanner(near: Rig, kind: Kind, stage: Stage, nature: Nature) -> None:
 )
 def test_no_model(near: Rig, stage: Stage, nature: Nature) -> None:
     """The scanner dies and no other can start: mail waits, then passes, and never with a verdict."""
-    wait_until(lambda: near.gateway.admin("readyz")[0] == 200 and scanners(near), "ready")
+    wait_until(lambda: near.gateway.admin("readyz")[0] == 200 and near.scanners(), "ready")
     is_scored = stage is Stage.QUIT
     letter = Letter(token=f"model-{stage}-{nature}", nature=nature if is_scored else Nature.UNSCORED)
 
