@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation faults kills docs format lock
+.PHONY: help setup demo run check test compare evaluation faults kills seeded-bugs docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -46,6 +46,9 @@ evaluation: compare  ## the shipped models by every track, after compare, and do
 
 faults:  ## the whole fault matrix and every failpoint, against the real daemon; twenty minutes
 	$(BIN)/pytest -q tests/faults --ignore=tests/faults/test_kills.py
+
+seeded-bugs:  ## put eight known bugs into a copy of the tree, one by one; the suite must see each
+	$(BIN)/python -m tests.faults.seeded_bugs
 
 kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; hours
 	$(BIN)/python -m tests.faults.kills $(or $(N),10000)

@@ -4,9 +4,9 @@ Off, and one comparison per place, unless ``FILTERD_FAILPOINTS`` names a folder 
 arms the failpoint of its name; what it holds is what happens, once, in the first process that gets there and takes
 the file away::
 
-    kill             SIGKILL to this process: neither buffers nor handlers run
+    kill [SECONDS]   stand still, then SIGKILL to this process: neither buffers nor handlers run
     fail             raise Struck, an error nobody expects
-    delay SECONDS    stand still, the event loop included
+    delay SECONDS    stand still, and with this thread whatever runs on it
 
 A file that has gone is a failpoint that was reached. What each place means is in ``docs/delivery.md``; the reasons
 are in ``docs/decisions/0008-failpoints.md``. Not for production: whoever sets the variable wants messages to fail.
@@ -54,9 +54,8 @@ def _pass(order: Path) -> None:
         order.unlink()
     except FileNotFoundError:
         return
+    if action == "fail":
+        raise Struck(order.name)
+    time.sleep(float(argument or 0))
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "delay":
-        time.sleep(float(argument))
-    else:
-        raise Struck(order.name)

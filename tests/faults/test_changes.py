@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pytest
 
@@ -118,11 +119,32 @@ def test_worker_that_dies_loses_no_message(rig: Rig) -> None:
                 await load.acked()
                 workers = rig.gateway.workers()
                 os.kill(workers[turn % 2], signal.SIGKILL)
-                await asyncio.to_thread(
-                    wait_until, lambda old=workers: len(set(rig.gateway.workers()) | set(old)) == 3, "a new worker"
-                )
+                known = set(workers)
+                await asyncio.to_thread(wait_until, partial(_has_successor, rig, known), "a new worker")
 
     asyncio.run(often())
+
+    assert rig.audit().faults() == {}
+
+
+def _has_successor(rig: Rig, known: set[int]) -> bool:
+    running = set(rig.gateway.workers())
+    return len(running) == 2 and bool(running - known)
+
+
+@pytest.mark.parametrize("order", ["fail", "kill"])
+def test_reload_that_goes_wrong_loses_no_message(rig: Rig, order: str) -> None:
+    async def once() -> None:
+        async with Load(rig, f"reload-{order}") as load:
+            await load.acked()
+            rig.arm("scan.reload", order)
+            rig.gateway.signal(signal.SIGHUP)
+            await asyncio.to_thread(wait_until, partial(rig.was_reached, "scan.reload"), "the reload")
+            await load.acked()
+            await asyncio.to_thread(wait_until, lambda: rig.gateway.admin("readyz")[0] == 200, "ready")
+            await load.acked()
+
+    asyncio.run(once())
 
     assert rig.audit().faults() == {}
 
