@@ -143,8 +143,9 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     names = itertools.cycle(("sqlite", "postgresql") if options.store == "both" else (options.store,))
     rest, is_clean = options.kills, True
+    most = min(ROUND, max(rest // 2, 1) if options.store == "both" else rest)
     while rest > 0:
-        kills, name = min(ROUND, rest if options.store != "both" else max(rest // 2, 1)), next(names)
+        kills, name = min(rest, most), next(names)
         with tempfile.TemporaryDirectory(prefix="filterd-kills-") as root, database(name) as url:
             done = play(Path(root), kills, seed=seed + rest, url=url)
         rest -= kills
