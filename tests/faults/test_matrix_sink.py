@@ -49,7 +49,7 @@ class Site:
         assert programs is not None
         environ = {**os.environ, "LD_LIBRARY_PATH": postfix._libraries(programs)}
         command = [
-            programs / "usr/sbin/smtp-sink",
+            str(programs / "usr/sbin/smtp-sink"),
             "-u",
             "nobody",
             *options,
