@@ -44,7 +44,7 @@ evaluation: compare  ## the shipped models by every track, after compare, and do
 	$(BIN)/trainer evaluate --channel email --bundle filterd/models/email --track all --out docs/evaluation
 	$(BIN)/trainer document
 
-faults:  ## the whole fault matrix and every failpoint, against the real daemon; twenty minutes
+faults:  ## the whole fault matrix, every failpoint, changes under load; twenty minutes
 	$(BIN)/pytest -q tests/faults --ignore=tests/faults/test_kills.py
 
 seeded-bugs:  ## put eight known bugs into a copy of the tree, one by one; the suite must see each
