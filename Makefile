@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation bench docs format lock
+.PHONY: help setup demo run check test compare evaluation bench faults kills seeded-bugs docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,7 +23,7 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
-	$(BIN)/pytest -q -m "real or slow" tests --ignore=tests/trainer
+	$(BIN)/pytest -q -m "(real or slow) and not long" tests --ignore=tests/trainer
 	$(BIN)/pytest -q -m real tests/trainer
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
@@ -48,6 +48,15 @@ bench:  ## filterd beside Postfix, rspamd and SpamAssassin, on a quiet machine; 
 	@PYTHON=$(PYTHON) .ci/setup all
 	@tests/servers/fetch.sh
 	$(BIN)/python -m tests.bench --write docs/performance
+
+faults:  ## the whole fault matrix, every failpoint, changes under load; twenty minutes
+	$(BIN)/pytest -q tests/faults --ignore=tests/faults/test_kills.py
+
+seeded-bugs:  ## put eight known bugs into a copy of the tree, one by one; the suite must see each
+	$(BIN)/python -m tests.faults.seeded_bugs
+
+kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; hours
+	$(BIN)/python -m tests.faults.kills $(or $(N),10000)
 
 docs:  ## write the tables and the default configuration again from the code
 	$(BIN)/python tests/house/reference.py

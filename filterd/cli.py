@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from filterd import __version__
+from filterd import __version__, failpoints
 from filterd.commands import check, config, db, model, quarantine, report, serve, token, verdicts
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
@@ -39,6 +40,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; an error of ours is one line and an exit code."""
+    failpoints.arm(os.environ)
     try:
         build()()
     except FilterdError as exc:

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from filterd import failpoints
 from filterd.errors import ConfigError
 from filterd.settings import Config, Secret
 
@@ -22,7 +23,7 @@ ENVIRONMENT_PREFIX = "FILTERD_"
 RELOADABLE = ("policy", "models")
 """Sections that SIGHUP reads again."""
 DEFAULT_PATH = Path("/etc/filterd/filterd.toml")
-_NOT_SETTINGS = frozenset({"FILTERD_CONFIG"})
+_NOT_SETTINGS = frozenset({"FILTERD_CONFIG", failpoints.VARIABLE})
 _INTERNAL_PREFIX = "FILTERD_INTERNAL_"
 
 

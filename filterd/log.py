@@ -47,9 +47,12 @@ def configure(form: Literal["auto", "json", "console"], level: str, **bound: Any
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
-def _to_standard_error(*_names: Any) -> structlog.PrintLogger:
-    """A logger on what standard error is when it is first used."""
-    return structlog.PrintLogger(sys.stderr)
+def _to_standard_error(*_names: Any) -> structlog.WriteLogger:
+    """A logger on what standard error is when it is first used.
+
+    A line and its end are one write: the processes share the file, and print would let them into each other's lines.
+    """
+    return structlog.WriteLogger(sys.stderr)
 
 
 def get_logger() -> Logger:

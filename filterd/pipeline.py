@@ -24,6 +24,7 @@ from filterd.errors import (
     TemporaryError,
     Unscannable,
 )
+from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldState, Relay, Scanner, VerdictStore
@@ -85,6 +86,7 @@ class Pipeline:
         timings: dict[str, float] = {}
         with self._metrics.in_flight.track_inprogress():
             judged = await self.judge(envelope, raw)
+            failpoint("pipeline.scanned")
             timings["scan"] = self._clock.monotonic() - started
             outcomes = await self._act(judged, raw, relay, timings)
             timings["total"] = self._clock.monotonic() - started
@@ -94,6 +96,7 @@ class Pipeline:
             )
             for verdict in verdicts:
                 await self._record(verdict)
+        failpoint("pipeline.recorded")
         return Processed(verdicts=verdicts, reply=_answer(outcomes))
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
@@ -174,6 +177,7 @@ class Pipeline:
         started = self._clock.monotonic()
         try:
             await self._store.hold(part.envelope, raw, part.decision, pending=pending)
+            failpoint("pipeline.held")
         except TemporaryError as exc:
             self._events.hold_failed(part.envelope.id, exc.detail)
             if self.settings.is_tagging_when_store_down and isinstance(exc, StoreUnavailable):
@@ -190,6 +194,7 @@ class Pipeline:
             body = stamp(raw, part.envelope, part.decision, self.settings.stamp)
         try:
             reply = await relay.send(part.envelope, body)
+            failpoint("pipeline.relayed")
         except (RelayUnavailable, RelayAmbiguous) as exc:
             self._metrics.relay_failures.labels(part.envelope.channel.value).inc()
             self._events.relay_failed(part.envelope.id, exc.detail, isinstance(exc, RelayAmbiguous))

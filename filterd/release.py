@@ -13,6 +13,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp, release_header
 from filterd.core.verdict import Feedback, Label, Reply
 from filterd.errors import FilterdError, TemporaryError
+from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, FeedbackLedger, HeldMessage, Quarantine, Relay, SmsInbox
@@ -63,12 +64,14 @@ class Releaser:
         """
         held = await self._quarantine.claim_release(id, by, LEASE_SECONDS)
         own = held.summary.id
+        failpoint("release.claimed")
         try:
             reply = await self._send(held)
         except FilterdError:
             await self._quarantine.finish_release(own, by, delivered=False)
             self._events.released(own, by, delivered=False)
             raise
+        failpoint("release.sent")
         released = Released(id=own, delivered=reply.is_positive, reply=reply)
         await self._finish(released, by)
         if released.delivered and label_ham:

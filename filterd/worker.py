@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from filterd import bootstrap, log
+from filterd import bootstrap, failpoints, log
 from filterd.config import from_tree
 from filterd.control import FD_VARIABLE, Control
 from filterd.errors import FilterdError
@@ -25,6 +25,7 @@ EXIT_BROKEN = 70
 
 def main() -> None:
     """Run until told to drain."""
+    failpoints.arm(os.environ)
     sys.exit(uvloop.run(_run(int(os.environ.pop(FD_VARIABLE)))))
 
 

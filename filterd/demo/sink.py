@@ -10,11 +10,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 _OFFERS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 _LINE_LIMIT = 65_536
 _STEP_SECONDS = 10.0
 """Longest wait for the sink's thread to start or stop it."""
+
+
+class Service(Protocol):
+    """What ``on_a_thread`` runs."""
+
+    async def start(self) -> int:
+        """Listen; the port in use."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop listening and cut what is open."""
+        ...
 
 
 class MailSink:
@@ -90,15 +103,15 @@ class MailSink:
 
 
 @contextmanager
-def on_a_thread(sink: MailSink) -> Iterator[int]:
-    """Run ``sink`` on an event loop and a thread of its own, beside code that blocks; yields its port."""
+def on_a_thread(service: Service) -> Iterator[int]:
+    """Run ``service`` on an event loop and a thread of its own, beside code that blocks; yields its port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(sink.start(), loop).result(timeout=_STEP_SECONDS)
+        yield asyncio.run_coroutine_threadsafe(service.start(), loop).result(timeout=_STEP_SECONDS)
     finally:
-        asyncio.run_coroutine_threadsafe(sink.stop(), loop).result(timeout=_STEP_SECONDS)
+        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(timeout=_STEP_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=_STEP_SECONDS)
         loop.close()

@@ -25,6 +25,7 @@ from filterd.edges.smtp_limits import Networks
 from filterd.edges.smtp_parameters import declared_size, fault, is_host, is_utf8, mail_refused, rcpt_refused
 from filterd.edges.smtp_wire import ClientGone, MessageBroken
 from filterd.errors import BareNewline, MailLoop, MessageError, MessageTooLarge, RelayUnavailable
+from filterd.failpoints import failpoint
 from filterd.ports import MailTransaction
 from filterd.replies import smtp_reply
 
@@ -175,6 +176,7 @@ class SmtpSession(Dialogue):
             peer=self._peer,
             parameters=tuple(p for p in path.parameters if parameter_name(p) != "SIZE"),
         )
+        failpoint("smtp.mail")
         self.reply(say.SENDER_OK)
 
     def _mail_not_now(self) -> Reply | None:
@@ -238,6 +240,7 @@ class SmtpSession(Dialogue):
     async def _message(self, mail: Envelope) -> bool:
         self.reply(say.SEND_DATA)
         await self.flush()
+        failpoint("smtp.data")
         receiver = DataReceiver(self._edge.max_bytes)
         try:
             await self._received(receiver)
@@ -285,6 +288,7 @@ class SmtpSession(Dialogue):
 
     async def _hand_over(self, mail: Envelope, raw: bytes) -> None:
         """Give the message to a task of its own: the client may vanish, the message may not."""
+        failpoint("smtp.received")
         envelope = replace(mail, recipients=tuple(self._recipients))
         transaction, self._transaction = self._transaction, None
         reserved, self._reserved = self._reserved, 0
@@ -293,7 +297,9 @@ class SmtpSession(Dialogue):
         self._forwarded, self._junk = None, 0
         task = self._edge.spawn(self._edge.commit(envelope, raw, transaction, reserved))
         del raw
-        self.reply(await asyncio.shield(task))
+        reply = await asyncio.shield(task)
+        failpoint("smtp.answered")
+        self.reply(reply)
 
     def is_affordable(self, receiver: DataReceiver) -> bool:
         """Whether the memory budget has room for a message that declared less than it brings."""

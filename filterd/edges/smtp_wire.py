@@ -137,6 +137,8 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
         It may take ``credit`` seconds and one more for every ``rate`` bytes, and ``seconds`` in all. Raises
         ClientGone or MessageBroken.
         """
+        if self._reader.at_eof():
+            raise ClientGone  # it closed its side with the command: nobody will say so again
         start = self.loop.time()
         self._receiver = receiver
         self._arrived = self.loop.create_future()

@@ -33,6 +33,7 @@ from filterd.core.bundle import (
 )
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError, ChecksumMismatch, ContractMismatch, NotFound, UsageError
+from filterd.failpoints import failpoint
 
 POINTER_FILE = "current"
 KEPT_IDS = 6
@@ -140,6 +141,7 @@ class Registry:
             for name in (*CHECKED_FILES, SPEC_FILE):
                 if (source / name).is_file():
                     _write_durably(working / name, (source / name).read_bytes())
+            failpoint("registry.copied")
             working.chmod(0o755)
             _sync_folder(working)
             working.rename(target)
@@ -161,8 +163,10 @@ class Registry:
             ids = [id, *(other for other in self._pointer(channel) if other != id)][:KEPT_IDS]
             working = pointer.with_name(f".{POINTER_FILE}.new")
             _write_durably(working, "".join(f"{name}\n" for name in ids).encode("ascii"))
+            failpoint("registry.drafted")
             working.replace(pointer)
             _sync_folder(pointer.parent)
+            failpoint("registry.promoted")
 
     def _pointer(self, channel: Channel) -> tuple[str, ...]:
         path = self._directory / channel.value / POINTER_FILE

@@ -16,6 +16,7 @@ from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Reply
 from filterd.core.xforward import forward_commands
 from filterd.errors import RelayAmbiguous, RelayUnavailable
+from filterd.failpoints import failpoint
 from filterd.relay.connection import DRAIN_ABOVE_BYTES, Connection
 from filterd.relay.pool import Pool
 from filterd.replies import NEXT_HOP_CLOSED, TEMPORARY, UTF8_NOT_POSSIBLE
@@ -181,11 +182,13 @@ class Transaction:
         connection = self._connection
         assert connection is not None
         deadline = asyncio.get_running_loop().time() + self._settings.next_hop_timeout_seconds
+        failpoint("relay.data")
         (ready,) = await self._command(connection, ["DATA"])
         if ready.code != 354:
             refusal = self._judged(ready)
             self._drop_transaction(connection)
             return refusal
+        failpoint("relay.body")
         wire = emit(raw)
         count = len(self._accepted) if self._settings.next_hop_protocol == "lmtp" else 1
         futures = connection.expect(count)
@@ -195,6 +198,7 @@ class Transaction:
                 return early
             wire = wire[-3:]
         connection.write(wire)
+        failpoint("relay.dot")
         left = deadline - asyncio.get_running_loop().time()
         try:
             replies = await connection.replies(futures, max(left, 0.0))

@@ -18,6 +18,7 @@ from filterd.core.envelope import Channel, Envelope
 from filterd.core.message import ParseLimits
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
+from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.scan.frames import Answer, Ready, Request, Setup
@@ -167,6 +168,7 @@ class ScannerPool:
 
     async def reload(self) -> None:
         """Serve what ``locate`` gives now, scanner by scanner. Raises BundleError and keeps the incumbents."""
+        failpoint("scan.reload")
         try:
             folders = {channel: str(folder) for channel, folder in self._locate().items()}
             candidate = await self._start(folders)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from filterd.errors import FilterdError, StoreUnavailable
+from filterd.failpoints import failpoint
 from filterd.store.engine import StorePoisoned, is_about_one, translate
 
 MAX_BATCH = 500
@@ -144,12 +145,17 @@ class GroupWriter:
             raise self._poison
 
         def write(connection: Connection) -> list[Any]:
-            return [item.operation(connection) for item in batch]
+            results = [item.operation(connection) for item in batch]
+            failpoint("store.written")
+            return results
 
         if isinstance(self._engine, Engine):
-            return await self._in_thread(partial(_in_transaction, self._engine, write))
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(write)
+            results = await self._in_thread(partial(_in_transaction, self._engine, write))
+        else:
+            async with self._engine.begin() as connection:
+                results = await connection.run_sync(write)
+        failpoint("store.committed")
+        return results
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

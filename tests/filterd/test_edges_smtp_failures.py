@@ -249,6 +249,19 @@ async def test_a16_client_gone_after_the_dot_changes_nothing(how: str) -> None:
             assert await client.is_closed() or how == "quit-fin"
 
 
+async def test_client_that_half_closes_before_its_message_is_let_go_at_once() -> None:
+    async with NextHop() as hop, gateway(hop, idle_timeout_seconds=60.0) as gw:
+        client = await gw.client()
+        await client.say("MAIL FROM:<a@example.org>")
+        client.send(b"RCPT TO:<b@example.net>\r\nDATA\r\n")
+        client.writer.write_eof()
+
+        assert (await client.reply()).startswith("250")
+        assert (await client.reply()).startswith("354")
+        assert await client.is_closed()
+        assert hop.messages == []
+
+
 async def test_client_gone_within_the_message_delivers_nothing() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()

@@ -505,3 +505,14 @@ async def test_i6_every_message_that_begins_to_arrive_is_counted_once() -> None:
         counts = {why: gw.count("filterd_unjudged_total", why=why) for why in UNJUDGED}
         assert counts == {"too_large": 1, "bare_newline": 1, "loop": 1, "busy": 0, "broken": 1, "client_gone": 2}
         assert gw.count("filterd_outcomes_total", channel="email", outcome="relayed") == 1
+
+
+@pytest.mark.parametrize("answer", ["250 2.0.0 Ok", "451 4.3.0 later", "554 5.7.1 no"])
+async def test_i7_nothing_of_a_message_is_left_once_it_is_answered(answer: str) -> None:
+    async with NextHop(answers={".": answer}) as hop, gateway(hop) as gw:
+        client = await gw.client()
+        assert (await client.message(MESSAGE)).startswith(answer[:3])
+
+        assert (await client.say("DATA")).startswith("503")
+        assert (await client.say("RCPT TO:<c@example.net>")).startswith("503")
+        assert (await client.say("MAIL FROM:<d@example.org>")).startswith("250")

@@ -89,6 +89,16 @@ class SmtpStates(RuleBasedStateMachine):
             self.given.append(self.recipients)
         self.mail, self.recipients = False, []
 
+    @rule(kind=st.sampled_from(sorted(BODIES)))
+    def send(self, kind: str) -> None:
+        """A whole message: commands in any order seldom get that far, and what it leaves behind is the question."""
+        if not self.helo:
+            self.greet("EHLO me")
+        if not self.mail:
+            self.say_mail("a@example.org")
+        self.say_rcpt("b")
+        self.say_data(kind)
+
     @rule()
     def say_rset(self) -> None:
         assert self.say("RSET") == "250"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from filterd.core.envelope import Channel, Envelope, Peer, Recipient
 from filterd.core.verdict import Action, OutcomeKind, Reply
+from filterd.failpoints import failpoint
 from filterd.pipeline import Pipeline
 from filterd.ports import SmsInbox, SmsMessage
 
@@ -47,6 +48,7 @@ class SmsJudge:
         """
         relay = OutboxRelay(inbox=self._inbox, is_forwarding=has_customer and not is_redirected)
         processed = await self._pipeline.process(envelope_of(message), message.text.encode("utf-8"), relay)
+        failpoint("sms.judged")
         kind = processed.verdicts[0].outcome.kind
         if kind is OutcomeKind.HELD:
             await self._inbox.decided(message.id, forward=has_customer and self._is_tagging_spam)

@@ -14,6 +14,7 @@ from filterd.core.envelope import MessageId
 from filterd.edges.webhooks.adapter import Adapter
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.errors import FilterdError, NotFound, RelayUnavailable, TemporaryError
+from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, FeedbackLedger, Forwarder, SmsInbox, SmsMessage
@@ -118,6 +119,7 @@ class Outbox:
             request = adapter.forward(part, self._clock.now())
             key = ("idempotency-key", f"{message.id}-{part.part}")
             await self._forwarder.forward(replace(request, headers=(*request.headers, key, *verdict)))
+        failpoint("sms.forwarded")
         await self._inbox.forwarded(message.id)
 
     async def _verdict_headers(self, id: MessageId) -> tuple[tuple[str, str], ...]:

@@ -17,6 +17,7 @@ from filterd.edges.webhooks.adapter import Adapter, WebhookReply
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.request import WebhookRequest
 from filterd.errors import FilterdError, PayloadInvalid, SignatureInvalid, TemporaryError, Unsigned
+from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Arrival, Clock, SmsInbox, SmsMessage, SmsPart
@@ -67,6 +68,7 @@ class Webhooks:
             self._metrics.session_errors.labels("http").inc()
             self._events.session_failed("", exc)
             return self._refuse(adapter, TemporaryError())
+        failpoint("webhook.stored")
         # From here on the message is durable and ours: nothing may be answered but 2xx.
         is_ham = False
         if not arrived:

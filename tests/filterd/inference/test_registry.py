@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,28 @@ def test_current_when_the_pointer_is_damaged_refuses(registry: Registry, tmp_pat
 
     with pytest.raises(BundleError):
         registry.current(SMS)
+
+
+def test_promote_survives_a_power_cut_from_the_moment_it_returns(
+    registry: Registry, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content first, then the name, then the folder: a rename that was not flushed is undone by a power cut."""
+    steps: list[str] = []
+    rename = Path.replace
+    pointer = registry.folder(SMS, "sms-one").with_name(POINTER_FILE)
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        steps.append(f"flush {'folder' if path.is_dir() else 'file'} {path.name}")
+
+    def replace(self: Path, target: Path) -> Path:
+        steps.append(f"rename to {target.name}")
+        return rename(self, target)
+
+    registry.publish(source)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    registry.promote(SMS, "sms-one")
+
+    assert pointer.read_text(encoding="ascii") == "sms-one\n"
+    assert steps == [f"flush file .{POINTER_FILE}.new", f"rename to {POINTER_FILE}", "flush folder sms"]

@@ -1,0 +1,164 @@
+"""Random SIGKILL under load, and the books afterwards.
+
+    python -m tests.faults.kills 10000              SQLite and PostgreSQL by turns, in rounds of 500
+    python -m tests.faults.kills 100 --store sqlite
+
+Ten senders send one message after the other and repeat each until it is taken. The worker is killed at a moment drawn
+at random, one time in ten while it starts, and the next one is made by fork (``forked.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import random
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.faults.forked import Forks, forking
+from tests.faults.ledger import Audit, Nature
+from tests.faults.letters import Letter
+from tests.faults.rig import Rig, installed
+from tests.servers import postgres
+
+SENDERS = 10
+ROUND = 500
+LONGEST_LIFE_SECONDS = 0.3
+"""Longest time between a worker's first answer and its end."""
+_LARGE = 100_000
+_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What came of one installation."""
+
+    kills: int
+    seconds: float
+    audit: Audit
+
+    @property
+    def per_minute(self) -> float:
+        """Kills a minute."""
+        return self.kills / self.seconds * 60
+
+
+class Load:
+    """Senders that do not rest."""
+
+    def __init__(self, rig: Rig, name: str = "m") -> None:
+        self._rig = rig
+        self._name = name
+        self._numbers = itertools.count()
+        self._is_over = False
+        self._acked = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._send()) for _ in range(SENDERS)]
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Let every sender bring its last message to its end."""
+        self._is_over = True
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await asyncio.gather(*self._tasks)
+
+    async def acked(self) -> None:
+        """Wait for the next acknowledgement."""
+        self._acked.clear()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await self._acked.wait()
+
+    async def _send(self) -> None:
+        while not self._is_over:
+            number = next(self._numbers)
+            nature = Nature.SPAM if number % 2 else Nature.HAM
+            letter = Letter(token=f"{self._name}{number}", nature=nature, size=0 if number % 20 else _LARGE)
+            await self._rig.sender.deliver(letter, tries=1000, pause_seconds=0.05)
+            self._acked.set()
+
+
+async def kill_often(rig: Rig, forks: Forks, kills: int, chance: random.Random) -> None:
+    """Kill the worker so many times while messages come; then let what is on its way arrive."""
+    await asyncio.to_thread(forks.start)
+    async with Load(rig) as load:
+        for _ in range(kills):
+            if chance.random() < 0.1:
+                await asyncio.sleep(chance.uniform(0, 0.2))
+            else:
+                await load.acked()
+                await asyncio.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
+            await asyncio.to_thread(forks.kill)
+            await asyncio.to_thread(forks.start)
+
+
+def play(root: Path, kills: int, *, seed: int, url: str = "") -> Round:
+    """One installation, its kills, its books."""
+    started = time.monotonic()
+    with installed(root, url=url) as rig:
+        with forking(rig) as forks:
+            asyncio.run(kill_often(rig, forks, kills, random.Random(seed)))
+        seconds = time.monotonic() - started
+        if not url:
+            check_integrity(root / "state/filterd.db")
+        return Round(kills=kills, seconds=seconds, audit=rig.audit())
+
+
+def check_integrity(path: Path) -> None:
+    """Fails when SQLite finds its file damaged."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@contextlib.contextmanager
+def database(name: str) -> Iterator[str]:
+    """The URL of an empty database; empty for SQLite, which needs none."""
+    if name == "sqlite":
+        yield ""
+        return
+    programs = postgres.find_programs()
+    assert programs is not None, "no PostgreSQL on this machine"
+    with postgres.running(programs) as url:
+        yield url
+
+
+def main() -> int:
+    """Kill as often as the command line says; 1 if anything is wrong with the books."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", type=int)
+    parser.add_argument("--store", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
+    names = itertools.cycle(("sqlite", "postgresql") if options.store == "both" else (options.store,))
+    rest, is_clean = options.kills, True
+    most = min(ROUND, max(rest // 2, 1) if options.store == "both" else rest)
+    while rest > 0:
+        kills, name = min(rest, most), next(names)
+        with tempfile.TemporaryDirectory(prefix="filterd-kills-") as root, database(name) as url:
+            done = play(Path(root), kills, seed=seed + rest, url=url)
+        rest -= kills
+        is_clean = is_clean and done.audit.is_clean
+        counts = " ".join(f"{count} {what}," for what, count in done.audit.counts.items())
+        sys.stdout.write(
+            f"{name}: {kills} kills, {done.per_minute:.0f} a minute, seed {seed}: {counts} "
+            f"faults: {done.audit.faults() or 'none'}\n"
+        )
+        sys.stdout.flush()
+    sys.stdout.write(f"{options.kills} kills: {'nothing lost, nothing invented' if is_clean else 'NOT CLEAN'}\n")
+    return 0 if is_clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
