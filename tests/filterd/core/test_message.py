@@ -166,7 +166,7 @@ BOMBS = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", BOMBS.values(), ids=BOMBS.keys())
-def test_parse_when_a_hard_limit_breaks_is_unscannable_soon(raw: bytes) -> None:
+def test_b2_b3_parse_when_a_hard_limit_breaks_is_unscannable_soon(raw: bytes) -> None:
     with pytest.raises(Unscannable):
         _parse(raw)
 
@@ -193,7 +193,7 @@ SCORED = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", SCORED.values(), ids=SCORED.keys())
-def test_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> None:
+def test_b1_b3_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> None:
     assert _parse(raw).size_bytes == len(raw)
 
 
