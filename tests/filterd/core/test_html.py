@@ -146,6 +146,10 @@ MORE_BOMBS = (
     "\0",
     "<style>a{/*",
     "<a href='x'>",
+    "<a href=x></a><area href=x>",
+    "<img><image>",
+    "<form></form><input type=password>",
+    "<script></script><style></style>",
 )
 
 
