@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation docs format lock
+.PHONY: help setup demo run check test hostile fuzz compare evaluation docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +33,9 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not real and not slow" tests
 
+hostile:  ## 5,000 generated hostile messages through a scanner, and the limits on time, memory and sessions; half an hour
+	HOSTILE_MESSAGES=5200 $(BIN)/pytest -q -s -n 0 tests/hostile
+
 compare:  ## the shipped models beside other filters on the same split, for the evaluation; hours, needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all
 	@tests/servers/fetch.sh
@@ -45,7 +48,7 @@ evaluation: compare  ## the shipped models by every track, after compare, and do
 	$(BIN)/trainer document
 
 docs:  ## write the tables and the default configuration again from the code
-	$(BIN)/python tests/house/reference.py
+	$(BIN)/python -m tests.house.reference
 
 format:  ## rewrite the code in the house style
 	$(BIN)/ruff format
