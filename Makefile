@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` and `make test`. `make check` is the fast loop.
 PYTHON ?= python3
 BIN := .venv/bin
+TARGETS ?= mail splice smtp_data smtp_reply webhook bundle
+SECONDS = 60
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
@@ -35,6 +37,9 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 
 hostile:  ## 5,000 generated hostile messages through a scanner, and the limits on time, memory and sessions; half an hour
 	HOSTILE_MESSAGES=5200 $(BIN)/pytest -q -s -n 0 tests/hostile
+
+fuzz:  ## coverage-guided fuzzing, SECONDS=60 for each target, or RUNS=10000000 executions of each
+	@for target in $(TARGETS); do $(BIN)/python -m tests.fuzz.run $$target --seconds $(if $(RUNS),0,$(SECONDS)) --runs $(or $(RUNS),-1) || exit 1; done
 
 compare:  ## the shipped models beside other filters on the same split, for the evaluation; hours, needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all

@@ -14,6 +14,7 @@ from email.feedparser import BytesFeedParser
 from email.message import Message as Part
 from email.policy import compat32
 from itertools import islice, pairwise
+from typing import Any
 
 from filterd.core.charset import decode
 from filterd.errors import Unscannable
@@ -43,6 +44,16 @@ _ANGLE = re.compile(r"<([^<>]{0,400})>")
 _NOT_BASE64 = bytes(c for c in range(256) if not (chr(c).isascii() and chr(c).isalnum()) and chr(c) not in "+/=")
 
 
+class _Entity(Part):
+    """A part whose boundary may be written in a way that the standard library cannot put together."""
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        try:
+            return super().get_boundary(failobj)
+        except (TypeError, ValueError, LookupError):
+            return failobj
+
+
 class _Joined(str):
     """Many lines in one piece."""
 
@@ -65,7 +76,7 @@ class _Parser(BytesFeedParser):
     """The standard parser, stopped where a message nests or multiplies past its limits."""
 
     def __init__(self, max_parts: int, max_depth: int) -> None:
-        super().__init__(policy=compat32)
+        super().__init__(_Entity, policy=compat32)
         self._pieces: _Pieces | None = None
         self._max_parts, self._max_depth = max_parts, max_depth
         self.parts = 0

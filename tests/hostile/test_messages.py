@@ -89,7 +89,8 @@ def _end_of_header(rest: bytes) -> int:
 
 
 def _lines(header: bytes) -> list[bytes]:
-    return [line for line in re.split(rb"\r\n|\r|\n", header) if line]
+    lines = re.split(rb"\r\n|\r|\n", header)
+    return lines if lines[-1] else lines[:-1]
 
 
 def _check_header(before: list[bytes], kept: list[bytes]) -> None:

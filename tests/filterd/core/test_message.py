@@ -207,6 +207,15 @@ def test_parse_when_one_part_is_huge_leaves_out_its_middle() -> None:
     assert message.size_bytes == len(raw)
 
 
+def test_b1_parse_when_a_boundary_cannot_be_put_together_reads_the_text() -> None:
+    """Python's own parser raises TypeError here: a continued parameter beside one that is not."""
+    raw = b"Content-Type: multipart/mixed; boundary*0=b; boundary*=utf-8''c\r\n\r\n--b\r\n\r\nlottery\r\n--b--\r\n"
+    message = _parse(raw)
+
+    assert "lottery" in message.text
+    assert "multipart_without_parts" in message.signals
+
+
 def test_b3_parse_when_lines_are_very_many_finds_every_part() -> None:
     fill = b"Content-Type: text/plain\r\n\r\n" + b"a\r\n" * 150_000
     raw = _multipart(fill, b"Content-Type: text/html\r\n\r\n<p>lottery", fill, b"\r\nwinner")
