@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
@@ -19,6 +20,7 @@ from typing import Self
 
 import pytest
 
+from filterd.demo import sink
 from filterd.demo.embedded import Ports
 from filterd.demo.sink import MailSink, on_a_thread
 from tests.hostile.shapes import make
@@ -54,8 +56,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+async def _in_bulk(reader: asyncio.StreamReader) -> bytes:
+    """A message without a look at its lines: twelve million of them take a minute."""
+    data = bytearray()
+    while not data.endswith(b"\r\n.\r\n"):
+        chunk = await reader.read(1 << 20)
+        if not chunk:
+            raise ConnectionResetError
+        data += chunk
+    return bytes(data)
+
+
 @pytest.fixture
-def next_hop(root: Path) -> Iterator[int]:
+def next_hop(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(sink, "_read_data", _in_bulk)
     with on_a_thread(MailSink(root / "delivered")) as port:
         yield port
 
@@ -152,19 +166,22 @@ def test_b3_b5_b6_b10_event_loop_when_a_message_is_hostile_goes_on_within_100_mi
     worst: dict[str, float] = {}
     with daemon(root, next_hop) as gateway:
         for name, body in BODIES.items():
-            lags = []
-            for _ in range(ROUNDS):
-                with Pinger(gateway) as pinger:
-                    client = connected(gateway)
-                    assert say(client, b"Subject: x\r\n" + body)
-                    client.close()
-                lags.append(pinger.worst)
-                if pinger.worst <= LAG_SECONDS:
-                    break
-            worst[name] = round(min(lags), 3)
-    print(f"longest on the loop: {worst}")  # noqa: T201  # for whoever runs it with -s
+            lags: list[float] = []
+            while len(lags) < ROUNDS and (not lags or lags[-1] > LAG_SECONDS):
+                lags.append(_lag(gateway, body))
+            worst[name] = min(lags)
+            print(f"longest on the loop, {name}: {worst[name] * 1000:.0f} ms")  # noqa: T201  # for whoever runs it
 
     assert {name: lag for name, lag in worst.items() if lag > LAG_SECONDS} == {}
+
+
+def _lag(gateway: Gateway, body: bytes) -> float:
+    """How long the loop was busy at most while it received and judged ``body``."""
+    with Pinger(gateway) as pinger:
+        client = connected(gateway)
+        assert say(client, b"Subject: x\r\n" + body)
+        client.close()
+    return pinger.worst
 
 
 def test_b5_scanner_when_killed_is_replaced_within_a_second(root: Path, next_hop: int) -> None:
