@@ -82,7 +82,7 @@ CONTENT = {
     ),
     "B8": (
         "messages that two readers read differently",
-        "the ambiguity is a signal, and both readings are scanned where they differ",
+        "the ambiguity is a signal that the model and the log see; HTML and plain text are both read",
     ),
     "B9": (
         "forged `X-Spam-*`, `X-Rspamd-*`, `X-Filterd-*`, `Authentication-Results`",
