@@ -47,7 +47,7 @@ class DataReceiver:
             return None
         rest = bytes(buffer[end + len(END_OF_DATA) :])
         self.received += len(data) - len(rest)
-        # The dots since the last look, but for the end mark's own: counting all of 25 MB again takes a tenth of a second.
+        # The dots since the last look, but for the end mark's own: to count all of 25 MB again takes too long.
         self._dots += buffer.count(b"\r\n.", max(0, start - 2), end + 3) - 1
         del buffer[end + 2 :]
         self._measure(start, is_whole=True)
