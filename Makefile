@@ -1,10 +1,12 @@
 # Two commands matter: `make demo` and `make test`. `make check` is the fast loop.
 PYTHON ?= python3
 BIN := .venv/bin
+TARGETS ?= mail splice smtp_data smtp_reply webhook bundle
+SECONDS = 60
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation bench faults kills seeded-bugs docs format lock
+.PHONY: help setup demo run check test compare evaluation bench faults kills seeded-bugs hostile fuzz docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +35,14 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not real and not slow" tests
 
+hostile:  ## 5,000 generated hostile messages through a scanner, and the limits on time, memory and sessions; half an hour
+	HOSTILE_MESSAGES=5200 $(BIN)/pytest -q -s -n 0 tests/hostile
+
+fuzz:  ## coverage-guided fuzzing, SECONDS=60 for each target, or RUNS=10000000 executions of each
+	@PYTHON=$(PYTHON) .ci/setup all
+	@$(BIN)/pip -qq --disable-pip-version-check install --require-hashes -r requirements/fuzz.lock
+	@for target in $(TARGETS); do $(BIN)/python -m tests.fuzz.run $$target --seconds $(if $(RUNS),0,$(SECONDS)) --runs $(or $(RUNS),-1) || exit 1; done
+
 compare:  ## the shipped models beside other filters on the same split, for the evaluation; hours, needs the corpora
 	@PYTHON=$(PYTHON) .ci/setup all
 	@tests/servers/fetch.sh
@@ -59,7 +69,7 @@ kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; ho
 	$(BIN)/python -m tests.faults.kills $(or $(N),10000)
 
 docs:  ## write the tables and the default configuration again from the code
-	$(BIN)/python tests/house/reference.py
+	$(BIN)/python -m tests.house.reference
 
 format:  ## rewrite the code in the house style
 	$(BIN)/ruff format
@@ -68,3 +78,4 @@ format:  ## rewrite the code in the house style
 lock:  ## resolve requirements/*.lock again
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --all-extras --group dev --group build -o requirements/all.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --group build -c requirements/all.lock -o requirements/daemon.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group fuzz -c requirements/all.lock -o requirements/fuzz.lock

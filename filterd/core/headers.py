@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import format_datetime
 
@@ -24,11 +23,16 @@ MAX_SCORE = 30.0
 MAX_LEVEL = 50
 
 _BLANK = re.compile(rb"\r\n\r\n|\A\r\n")
-_LINES = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_FIELDS = re.compile(
+    rb"[^\r\n]+(?:\r\n|\r|\n|\Z)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*|(?:\r\n|\r|\n)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*"
+)
+"""A field: its first line and those that continue it."""
 _HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
 _MAILBOX_LINE = re.compile(rb">?From [^\r\n]*(?:\r\n|\r|\n)")
 _SUSPECT = re.compile(rb"spam|filterd|authentication-results", re.IGNORECASE)
 _NAME_NOISE = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
+_SUSPECT_NAME = re.compile(rb"~[xX]~-~[sSrRfF]|~[aA]~[uU]~[tT]~[hH]".replace(b"~", rb"[\x00-\x20\x7f-\xff]*"))
+"""How the names in question begin, whatever noise is between: a look that is cheaper than ``_is_forged``."""
 _OURS = (b"x-spam-", b"x-spamd-", b"x-rspamd-", b"x-filterd-")
 _RECEIVED = re.compile(rb"(?:\A|[\r\n])received[ \t]*:", re.IGNORECASE)
 _SUBJECT = re.compile(rb"(?:\A|(?<=[\r\n]))subject[ \t]*:", re.IGNORECASE)
@@ -202,33 +206,14 @@ def _fence(after: bytes) -> bytes:
 def _without_forged(header: bytes, trusted: frozenset[str]) -> bytes:
     """``header`` without lines only we, or a trusted server, may write."""
     kept: list[bytes] = []
-    for first, lines in _fields(header):
-        whole = first + lines
-        if not _is_forged(whole, trusted):
+    for whole in _FIELDS.findall(header):
+        if not (_SUSPECT_NAME.match(whole) and _is_forged(whole, trusted)):
             kept.append(whole)
         elif kept and not kept[-1].endswith(b"\r\n"):
             # The field before ended at a stray CR or LF: strict readers took the two for one line, so the line
             # end that stays is the removed one's.
             kept[-1] = kept[-1].rstrip(b"\r\n") + _line_end(whole)
     return b"".join(kept)
-
-
-def _fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each field as its first line and its continuation lines."""
-    first: bytes | None = None
-    rest: list[bytes] = []
-    for match in _LINES.finditer(header):
-        line = match[0]
-        if not line:
-            continue
-        if first is not None and line[:1] in b" \t":
-            rest.append(line)
-            continue
-        if first is not None:
-            yield first, b"".join(rest)
-        first, rest = line, []
-    if first is not None:
-        yield first, b"".join(rest)
 
 
 def _line_end(line: bytes) -> bytes:

@@ -11,6 +11,7 @@ import html as entities
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 from lxml import etree
@@ -49,10 +50,6 @@ _RGB = re.compile(r"rgba?\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})")
 _COLOURS = {"white": _WHITE, "black": (0, 0, 0), "ivory": (255, 255, 240), "snow": (255, 250, 250)}
 
 _STYLED = etree.XPath("//*[@style or @hidden or @color]")
-_LINKS = etree.XPath("//a[@href]|//area[@href]")
-_IMAGES = etree.XPath("//img|//image")
-_FORMS = etree.XPath("//form|//input[@type='password']")
-_UNREAD_NODES = etree.XPath("//script|//style|//noscript[ancestor::head]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +88,14 @@ def read_html(text: str, max_chars: int) -> HtmlText:
         signals += ["html_deep"] if is_deep else []
         return HtmlText(visible=strip_tags(text), links=_bare_links(text), tags=tags, signals=tuple(signals))
     has_sheet = root.find(".//style") is not None
-    for node in _nodes(_UNREAD_NODES, root):
-        _cut(node)
-    images = _nodes(_IMAGES, root)
+    # By name and not by XPath: of a union, libxml2 looks for every node of the one set in the whole of the other.
+    for node in list(root.iter("script", "style", "noscript")):
+        if node.tag != "noscript" or next(node.iterancestors("head"), None) is not None:
+            _cut(node)
+    images = list(root.iter("img", "image"))
     links = tuple(_links(root))
     alts = " ".join((image.get("alt") or "") for image in images[:_MAX_ALTS]).strip()
-    forms = len(_nodes(_FORMS, root))
+    forms = sum(node.tag == "form" or node.get("type") == "password" for node in root.iter("form", "input"))
     remote = sum(1 for image in images if (image.get("src") or "").lstrip().lower().startswith("http"))
     hidden = " ".join(_take_hidden(root, has_sheet=has_sheet))
     if hidden.strip():
@@ -151,10 +150,6 @@ def _parse(text: str) -> tuple[_Element | None, bool]:
     return (None, True) if is_lost else (root, False)
 
 
-def _nodes(path: etree.XPath, root: _Element) -> list[_Element]:
-    return cast("list[_Element]", path(root))  # these paths select elements only
-
-
 def _text(node: _Element) -> str:
     return "".join(str(text) for text in node.itertext())
 
@@ -175,7 +170,8 @@ def _cut(node: _Element) -> None:
 
 
 def _links(root: _Element) -> Iterator[Link]:
-    for node in _nodes(_LINKS, root)[:_MAX_LINKS]:
+    found = (node for node in root.iter("a", "area") if node.get("href") is not None)
+    for node in islice(found, _MAX_LINKS):
         text = " ".join(_text(node).split())
         yield Link(href=node.get("href", "")[:2_000].strip(), text=text[:200])
 
@@ -188,7 +184,7 @@ def _bare_links(text: str) -> tuple[Link, ...]:
 def _take_hidden(root: _Element, *, has_sheet: bool) -> Iterator[str]:
     """Text of the hidden elements, which are taken out of the tree."""
     styles: dict[str, dict[str, str]] = {}
-    for node in _nodes(_STYLED, root)[:_MAX_STYLED]:
+    for node in cast("list[_Element]", _STYLED(root))[:_MAX_STYLED]:  # the path selects elements only
         style = node.get("style", "").lower()
         if style not in styles:
             styles[style] = {name: value.strip() for name, value in _PROPERTY.findall(style)}

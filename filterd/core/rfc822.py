@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from email import feedparser
 from email.feedparser import BytesFeedParser
 from email.message import Message as Part
 from email.policy import compat32
+from itertools import islice, pairwise
+from typing import Any
 
 from filterd.core.charset import decode
 from filterd.core.regular import read_regular
@@ -23,10 +26,16 @@ _MAX_HEADER_CHARS = 20_000
 """Decoded so far, per header."""
 _MAX_AUTHOR_CHARS = 4_000
 
+_MAX_LINES = 100_000
+"""Lines read one by one; the standard library takes two seconds for a million, and ten where parts nest."""
+_MAX_BOUNDARIES = 30
+"""Distinct ones that lines are compared with; past that any line of two hyphens may be a delimiter."""
+
 _BLANK_LINES = (b"\n\r\n", b"\n\n", b"\r\r")
-_BOUNDARY_LINE = re.compile(rb"(?:\A|\n)--([^\r\n]{1,2048})")
-_LONG_BYTES = 4_194_304
-_HAS_PARTS = re.compile(rb"multipart/|message/", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"boundary\s*=\s*[\"<]*\s*([^\s;\"<>\\]*)")
+"""The first characters of one, lower case; the standard library takes quotes, brackets and backslashes off."""
+_RARE_BOUNDARY = re.compile(rb"boundary\s*(?:\*|=\s*[\"<]*\s*\\)")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]{0,4000})\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bBqQ]\?)")
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\",;:\\]{1,128}@[^\s@<>()\[\]\",;:\\]{1,255}")
@@ -36,15 +45,53 @@ _ANGLE = re.compile(r"<([^<>]{0,400})>")
 _NOT_BASE64 = bytes(c for c in range(256) if not (chr(c).isascii() and chr(c).isalnum()) and chr(c) not in "+/=")
 
 
+class _Entity(Part):
+    """A part whose boundary may be written in a way that the standard library cannot put together."""
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        try:
+            return super().get_boundary(failobj)
+        except (TypeError, ValueError, LookupError):
+            return failobj
+
+
+class _Joined(str):
+    """Many lines in one piece."""
+
+    __slots__ = ()
+
+
+class _Pieces(feedparser.BufferedSubFile):  # type: ignore[name-defined, misc]  # the stub leaves it out
+    """Lines of a message that has very many, some of them joined."""
+
+    was_joined = False
+    """Whether one of the lines read was."""
+
+    def readline(self) -> str:
+        line: str = super().readline()
+        self.was_joined = self.was_joined or isinstance(line, _Joined)
+        return line
+
+
 class _Parser(BytesFeedParser):
     """The standard parser, stopped where a message nests or multiplies past its limits."""
 
     def __init__(self, max_parts: int, max_depth: int) -> None:
-        super().__init__(policy=compat32)
+        super().__init__(_Entity, policy=compat32)
+        self._pieces: _Pieces | None = None
         self._max_parts, self._max_depth = max_parts, max_depth
         self.parts = 0
         self.depth = 0
         self.is_cut = False
+
+    def read(self, raw: bytes) -> Part:
+        """The tree. Raises Unscannable."""
+        if raw.count(b"\n") + raw.count(b"\r") <= _MAX_LINES and raw.count(b"\n--") <= self._max_parts * 2:
+            self.feed(raw)
+        else:
+            self._input = self._pieces = _Pieces()
+            self._pieces.pushlines(list(_pieces(raw, self._max_parts)))
+        return self.close()
 
     def _new_message(self) -> None:
         self.parts += 1
@@ -54,15 +101,23 @@ class _Parser(BytesFeedParser):
             raise Unscannable(f"more than {self._max_parts} parts")
         if depth > self._max_depth:
             raise Unscannable(f"parts nest deeper than {self._max_depth}")
+        if self._pieces is not None:
+            self._pieces.was_joined = False
         super()._new_message()  # type: ignore[misc]  # the stub leaves it out
 
     def _parse_headers(self, lines: list[str]) -> None:
+        if self._pieces is not None and self._pieces.was_joined:
+            # Where a header reaches into joined lines, what follows it would not be seen.
+            raise Unscannable("too many header lines")
         super()._parse_headers(lines)  # type: ignore[misc]  # the stub leaves it out
         headers: list[tuple[str, str]] = self._cur._headers  # type: ignore[attr-defined]  # noqa: SLF001  # not in the stub
         for i, (name, value) in enumerate(headers):
             if len(value) > MAX_PARAMETERS_CHARS and name.lower().startswith("content-"):
                 headers[i] = (name, value[:MAX_PARAMETERS_CHARS])
                 self.is_cut = True
+        if self.is_cut and self._pieces is not None:
+            # A boundary may have been cut: it could be another than the one lines were looked for.
+            raise Unscannable("a long header in a message of very many lines")
 
 
 def skip_mbox_line(raw: bytes) -> bytes:
@@ -75,9 +130,6 @@ def parse_tree(raw: bytes, max_header_bytes: int, max_parts: int, max_depth: int
     ends = (raw.find(mark, 0, max_header_bytes + 4) for mark in _BLANK_LINES)
     if len(raw) > max_header_bytes and all(end < 0 for end in ends):
         raise Unscannable(f"more than {max_header_bytes} header bytes")
-    if raw.count(b"\n--") > max_parts * 2 and _declared_boundary_lines(raw) > max_parts * 2:
-        raise Unscannable(f"more than {max_parts} parts")
-    raw = _shortened(raw)
     tree = read_regular(raw, max_parts, max_depth, MAX_PARAMETERS_CHARS)
     if tree is not None:
         return tree.root, tree.parts, tree.depth, tree.is_cut
@@ -87,31 +139,41 @@ def parse_tree(raw: bytes, max_header_bytes: int, max_parts: int, max_depth: int
 def _parse_any(raw: bytes, max_parts: int, max_depth: int) -> tuple[Part, int, int, bool]:
     """The same by the standard library, which reads everything."""
     parser = _Parser(max_parts, max_depth)
-    parser.feed(raw)
-    return parser.close(), parser.parts, parser.depth, parser.is_cut
+    return parser.read(raw), parser.parts, parser.depth, parser.is_cut
 
 
-def _shortened(raw: bytes) -> bytes:
-    """A long message without parts, its middle left out: line by line, 25 MB of empty lines take seconds."""
-    if len(raw) <= _LONG_BYTES or _HAS_PARTS.search(raw, 0, _LONG_BYTES // 2):
-        return raw
-    cut = raw.find(b"\n", _LONG_BYTES * 3 // 4) + 1 or _LONG_BYTES * 3 // 4
-    rest = raw.find(b"\n", len(raw) - _LONG_BYTES // 4) + 1 or len(raw) - _LONG_BYTES // 4
-    return raw[:cut] + raw[max(rest, cut) :]
+def _pieces(raw: bytes, max_parts: int) -> Iterator[str]:
+    """The lines of ``raw``; those far behind a delimiter are in one piece, for none of them can be a header."""
+    delimiters = _delimiters(raw, max_parts)
+    most = _MAX_LINES // (len(delimiters) + 1)
+    for start, end in pairwise((0, *delimiters, len(raw))):
+        at = start
+        for match in islice(_LINE_END.finditer(raw, start, end), most):
+            yield raw[at : match.end()].decode("ascii", "surrogateescape")
+            at = match.end()
+        if at < end:
+            yield _Joined(raw[at:end].decode("ascii", "surrogateescape"))
 
 
-def _declared_boundary_lines(raw: bytes) -> int:
-    """Lines that may end a part; all that begin with two hyphens where a boundary is written in a rare way."""
-    if re.search(rb"boundary\s*\*", raw, re.IGNORECASE) or b"\\" in b"".join(_boundary_texts(raw)):
-        return raw.count(b"\n--")
-    names = set(_boundary_texts(raw))
-    lines = (line.rstrip(b" \t") for line in _BOUNDARY_LINE.findall(raw))
-    return sum(1 for line in lines if line in names or line.removesuffix(b"--") in names)
+def _delimiters(raw: bytes, max_parts: int) -> list[int]:
+    """Where lines begin that may end a part. Raises Unscannable where they are more than parts can have.
 
-
-def _boundary_texts(raw: bytes) -> list[bytes]:
-    found = re.findall(rb"boundary\s*=\s*(?:\"([^\"\r\n]{0,2048})|([^\s;\"]{1,2048}))", raw, re.IGNORECASE)
-    return [quoted or bare for quoted, bare in found]
+    Such a line begins like a boundary; where one is written in a rare way, or many are, with two hyphens.
+    """
+    # Expressions that begin with what they look for, in one case: anything else takes seconds for 25 MB.
+    lower = raw.lower()
+    line = rb"--(?<![^\r\n]--)"
+    if lower.count(b"boundary") <= _MAX_BOUNDARIES * 100 and not _RARE_BOUNDARY.search(lower):
+        names = set(_BOUNDARY.findall(lower))
+        if not names:
+            return []
+        # An empty boundary has lines of hyphens only.
+        begins = (re.escape(name) if name else rb"(?:--)?[ \t]*(?:[\r\n]|\Z)" for name in names)
+        line += rb"[\"<]*(?:" + b"|".join(begins) + rb")" if len(names) <= _MAX_BOUNDARIES else b""
+    found = [match.start() for match in islice(re.finditer(line, lower), max_parts * 2 + 1)]
+    if len(found) > max_parts * 2:
+        raise Unscannable(f"more than {max_parts} parts")
+    return found
 
 
 def clean(value: str) -> str:

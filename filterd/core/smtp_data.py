@@ -6,17 +6,11 @@ alone is forbidden by section 2.3.8 and is how messages are smuggled past a filt
 
 from __future__ import annotations
 
-import re
-
 from filterd.errors import BareNewline, MessageTooLarge
 
 END_OF_DATA = b"\r\n.\r\n"
 OVERRUN_BYTES = 1 << 20
 """How far beyond the size limit a message is still read, so that its sender sees the 552."""
-
-_ANY_NEWLINE = re.compile(rb"\r\n|\r|\n")
-_NUL_DOT = re.compile(rb"(?:\A|\r\n)\0+\.\0*\r\n")
-"""A line that becomes a lone dot at a next hop which drops NUL."""
 
 
 class DataReceiver:
@@ -53,6 +47,8 @@ class DataReceiver:
             return None
         rest = bytes(buffer[end + len(END_OF_DATA) :])
         self.received += len(data) - len(rest)
+        # The dots since the last look, but for the end mark's own: to count all of 25 MB again takes too long.
+        self._dots += buffer.count(b"\r\n.", max(0, start - 2), end + 3) - 1
         del buffer[end + 2 :]
         self._measure(start, is_whole=True)
         return rest
@@ -75,7 +71,7 @@ class DataReceiver:
             if not normalize:
                 raise BareNewline
             raw = normalize_newlines(raw)
-        if b"\0" in raw and _NUL_DOT.search(raw):
+        if b"\0" in raw and _hides_a_dot(raw):
             raise BareNewline("a line of NUL and a dot")
         return raw
 
@@ -84,9 +80,7 @@ class DataReceiver:
         if self.is_dropped:
             del self._buffer[:-4]
             return
-        if is_whole:
-            self._dots = self._buffer.count(b"\r\n.")
-        else:
+        if not is_whole:
             self._dots += self._buffer.count(b"\r\n.", max(0, start - 2))
         # Before the end is known, the last octets may belong to its mark.
         size = len(self._buffer) - 2 - self._dots
@@ -104,7 +98,25 @@ def has_bare_newline(raw: bytes) -> bool:
 
 def normalize_newlines(raw: bytes) -> bytes:
     """``raw`` with every line end as CRLF."""
-    return _ANY_NEWLINE.sub(b"\r\n", raw)
+    # Three passes over everything: an expression takes six seconds for 25 MB of carriage returns.
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def _hides_a_dot(raw: bytes) -> bool:
+    """Whether a line that begins with NUL becomes a lone dot at a next hop which drops NUL; its lines end with CRLF.
+
+    By counts, which take a fraction of what an expression takes: the event loop waits for it.
+    """
+    if _lone_dots(raw.translate(None, b"\0")) == _lone_dots(raw):
+        return False
+    # A line that begins with a dot is stuffed again on its way out, whatever follows in it.
+    masked = b"\n" + raw
+    masked = masked.replace(b"\n.", b"\n:")
+    return masked.translate(None, b"\0").count(b"\n.\r") > 0
+
+
+def _lone_dots(raw: bytes) -> int:
+    return raw.count(b"\n.\r") + raw.startswith(b".\r")
 
 
 def emit(raw: bytes) -> bytes:

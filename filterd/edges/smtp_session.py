@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 524_288
 """Headers are gone through on the event loop: this many take a fifth of a second at worst. Exim takes 1 MiB."""
 
+_LARGE_BYTES = 262_144
+"""Messages past this are looked through beside the event loop."""
+
 _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
     {MessageTooLarge: "too_large", BareNewline: "bare_newline", MailLoop: "loop"}
 )
@@ -257,7 +260,7 @@ class SmtpSession(Dialogue):
             self.reply(say.BUSY)
             return True
         try:
-            raw = self._checked(receiver)
+            raw = await self._checked(receiver)
         except MessageError as exc:
             self._edge.count_unjudged(_UNJUDGED[type(exc)])
             self.reset()
@@ -275,8 +278,14 @@ class SmtpSession(Dialogue):
             rate=settings.min_data_bytes_per_second,
         )
 
-    def _checked(self, receiver: DataReceiver) -> bytes:
+    async def _checked(self, receiver: DataReceiver) -> bytes:
         """The message. Raises MessageError."""
+        if receiver.received <= _LARGE_BYTES:
+            return self._check(receiver)
+        # A thread holds the interpreter for one step at a time, each a few milliseconds; together they are too long.
+        return await asyncio.to_thread(self._check, receiver)
+
+    def _check(self, receiver: DataReceiver) -> bytes:
         settings = self._edge.settings
         raw = receiver.message(normalize=settings.bare_newline == "normalize")
         if header_bytes(raw) > MAX_HEADER_BYTES:

@@ -33,7 +33,7 @@ allow = ["allowed.example"]
 
 
 @pytest.mark.parametrize("fault", ["sink", "dot-554", "rcpt-550", "dot-silent", "down"])
-def test_log_and_metrics_when_messages_pass_fail_or_are_held_name_nobody(tmp_path: Path, fault: str) -> None:
+def test_d15_log_and_metrics_when_messages_pass_fail_or_are_held_name_nobody(tmp_path: Path, fault: str) -> None:
     ports = Ports.free()
     keys = DemoKeys.generate()
     base = f"http://127.0.0.1:{ports.http}"

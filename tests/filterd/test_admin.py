@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from filterd.admin import AdminApp, forget_worker
-from filterd.metrics import SupervisorMetrics
+from filterd.core.envelope import Peer
+from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason, Reply, Verdict
+from filterd.metrics import Metrics, SupervisorMetrics
+from filterd.settings import ServerSettings
+from filterd.testing import a_scan, an_envelope
 
 WORKER = """
 import sys
@@ -102,3 +107,36 @@ async def test_readiness_names_what_is_missing(tmp_path: Path) -> None:
 )
 async def test_other_pages(tmp_path: Path, method: str, path: str, status: int) -> None:
     assert (await _get(_app(tmp_path), path, method=method))[0] == status
+
+
+def test_d13_metrics_when_everything_was_counted_stay_below_500_series() -> None:
+    """Labels come from closed lists: what messages bring adds no series."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    SupervisorMetrics(registry)
+    before = _series(registry)
+    metrics.model_info.labels("email", "email-1").set(1)
+    metrics.model_info.labels("sms", "sms-1").set(1)
+    hostile = replace(an_envelope("x" * 300 + "@" + "y" * 200), peer=Peer(address="\n", helo="\r\nevil 1"))
+    scan = replace(a_scan(), signals=("evil{le=1}",), author="a@b", model="unheard-of")
+    for action in Action:
+        for reason in Reason:
+            decision = Decision(action=action, reason=reason, scan=scan, detail="evil")
+            outcome = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250))
+            metrics.observe(Verdict.of(hostile, 1, decision, outcome, {"scan": 0.1}))
+
+    assert _series(registry) == before | {
+        ("filterd_model_info", (("channel", channel), ("model_id", f"{channel}-1"))) for channel in ("email", "sms")
+    }
+    assert len(before) <= 500
+
+
+def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {(s.name, tuple(sorted(s.labels.items()))) for family in registry.collect() for s in family.samples}
+
+
+def test_d13_metrics_have_a_listener_of_their_own_on_loopback() -> None:
+    settings = ServerSettings()
+
+    assert settings.admin_listen.startswith("127.0.0.1:")
+    assert settings.admin_listen != settings.http_listen

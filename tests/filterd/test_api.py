@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -314,3 +315,37 @@ async def test_api_describes_itself(api: Api) -> None:
     paths = (await api.client.get("/api/v1/openapi.json")).json()["paths"]
 
     assert {"/feedback", "/quarantine", "/quarantine/{id}", "/quarantine/{id}/release", "/verdicts/{id}"} == set(paths)
+
+
+FILE_NAMES = (
+    "/etc/hostname",
+    "../../etc/passwd",
+    "file:///etc/hostname",
+    "..%2f..%2fetc%2fpasswd",
+    "NUL",
+    "con",
+    "\\\\x\\y",
+)
+
+
+@pytest.mark.parametrize("name", FILE_NAMES)
+async def test_d14_no_field_query_or_path_is_opened_as_a_file(api: Api, name: str) -> None:
+    calls = [
+        ("GET", f"/quarantine/{name}", None),
+        ("GET", f"/verdicts/{name}", None),
+        ("POST", f"/quarantine/{name}/release", {"label_ham": False}),
+        ("POST", "/feedback", {"id": name, "label": "spam"}),
+        ("POST", "/feedback", {"id": ID, "label": "spam", "file": name}),
+    ]
+    opened: list[str] = []
+    watching = True
+    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if watching and event == "open" else None)
+    for query in ({"before": name}, {"query": name}, {"channel": name}, {"raw": name}, {"file": name}):
+        await api.call("GET", "/quarantine", params=query)
+        await api.call("GET", f"/quarantine/{ID}", params=query)
+    for method, path, body in calls:
+        await api.call(method, path, Scope.ADMIN, body)
+    watching = False
+
+    # FastAPI reads its own source the first time an endpoint goes wrong.
+    assert [path for path in opened if not path.endswith(".py")] == []

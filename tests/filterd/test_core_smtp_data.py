@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import smtplib
 
 import pytest
+from aiosmtplib.protocol import PERIOD_REGEX, normalize_message_line_endings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,25 +70,25 @@ def exhaust(length: int) -> None:
 
 
 @pytest.mark.parametrize("length", range(6))
-def test_smug_exhaustive_every_short_string_ends_where_the_reference_says(length: int) -> None:
+def test_a1_smug_exhaustive_every_short_string_ends_where_the_reference_says(length: int) -> None:
     exhaust(length)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", [6, 7])
-def test_smug_exhaustive_every_longer_string_ends_where_the_reference_says(length: int) -> None:
+def test_a1_smug_exhaustive_every_longer_string_ends_where_the_reference_says(length: int) -> None:
     exhaust(length)
 
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_receiver_at_a_false_end_of_data_reads_on_and_refuses(ending: bytes) -> None:
+def test_a1_receiver_at_a_false_end_of_data_reads_on_and_refuses(ending: bytes) -> None:
     wire = b"Subject: x\r\n\r\nfirst" + ending + b"MAIL FROM:<evil@example.org>\r\n.\r\n"
 
     assert received(wire) == (None, b"")
 
 
 @pytest.mark.parametrize("ending", [e for e in ENDINGS.values() if b"\0" not in e])
-def test_receiver_when_normalizing_gives_one_message_without_stray_newlines(ending: bytes) -> None:
+def test_a1_receiver_when_normalizing_gives_one_message_without_stray_newlines(ending: bytes) -> None:
     receiver = DataReceiver(1 << 20)
     receiver.feed(b"first" + ending + b"second\r\n.\r\n")
 
@@ -98,7 +100,7 @@ def test_receiver_when_normalizing_gives_one_message_without_stray_newlines(endi
 
 
 @given(wire=WIRE, data=st.data())
-def test_receiver_split_anywhere_gives_what_one_chunk_gives(wire: bytes, data: st.DataObject) -> None:
+def test_a1_receiver_split_anywhere_gives_what_one_chunk_gives(wire: bytes, data: st.DataObject) -> None:
     wire += b"\r\n.\r\nNEXT"
     cuts = data.draw(st.lists(st.integers(0, len(wire)), max_size=6))
 
@@ -106,7 +108,7 @@ def test_receiver_split_anywhere_gives_what_one_chunk_gives(wire: bytes, data: s
 
 
 @given(raw=st.one_of(WIRE, st.binary(max_size=200)))
-def test_emitter_output_has_no_stray_newline_and_one_end_of_data(raw: bytes) -> None:
+def test_a2_emitter_output_has_no_stray_newline_and_one_end_of_data(raw: bytes) -> None:
     wire = emit(raw)
 
     assert not has_bare_newline(wire)
@@ -120,8 +122,21 @@ def test_emitter_output_has_no_stray_newline_and_one_end_of_data(raw: bytes) -> 
         lambda ls: b"".join(x + b"\r\n" for x in ls)
     )
 )
-def test_emitter_and_receiver_are_inverse(raw: bytes) -> None:
+def test_a2_emitter_and_receiver_are_inverse(raw: bytes) -> None:
     assert received(emit(raw)) == (raw, b"")
+
+
+@given(raw=WIRE)
+def test_a3_emitter_says_what_two_other_clients_say(raw: bytes) -> None:
+    """Smtplib mends line ends of text only; given octets it would send them as they are."""
+    ours = emit(raw)
+
+    theirs = PERIOD_REGEX.sub(b"..", normalize_message_line_endings(raw)) + b".\r\n"
+    quoted: bytes = vars(smtplib)["_quote_periods"](vars(smtplib)["_fix_eols"](raw.decode("latin-1")).encode("latin-1"))
+    stock = quoted + (b".\r\n" if quoted.endswith(b"\r\n") else b"\r\n.\r\n")
+    # Of an empty message both make an empty line.
+    assert ours == (stock if raw else b".\r\n")
+    assert ours == (theirs if raw else b".\r\n")
 
 
 def test_receiver_of_an_empty_message_gives_nothing() -> None:

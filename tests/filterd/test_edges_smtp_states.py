@@ -146,4 +146,4 @@ class SmtpStates(RuleBasedStateMachine):
 
 
 SmtpStates.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
-TestSmtpStates = SmtpStates.TestCase
+TestA7SmtpStates = SmtpStates.TestCase

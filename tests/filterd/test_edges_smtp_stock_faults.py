@@ -25,7 +25,7 @@ from tests.filterd.smtp_dialogue import MESSAGE, NextHop, gateway, until
         ("<@relay.example,@b.example:u@x.example>", "501"),
     ],
 )
-async def test_stock_fault_01_address_is_parsed_by_the_smtp_grammar(argument: str, reply: str) -> None:
+async def test_a6_stock_fault_01_address_is_parsed_by_the_smtp_grammar(argument: str, reply: str) -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
 
@@ -45,7 +45,7 @@ async def test_stock_fault_02_parameters_are_taken_and_kept_to_the_letter() -> N
         assert "RCPT TO:<b@example.net> NOTIFY=SUCCESS,delay ORCPT=rfc822;B+2Bx@Example.net" in hop.commands
 
 
-async def test_stock_fault_03_null_sender_is_empty() -> None:
+async def test_a15_stock_fault_03_null_sender_is_empty() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
 
@@ -55,7 +55,7 @@ async def test_stock_fault_03_null_sender_is_empty() -> None:
         assert not verdict.sender
 
 
-async def test_stock_fault_04_long_lines_pass_and_stray_newlines_do_not() -> None:
+async def test_a1_stock_fault_04_long_lines_pass_and_stray_newlines_do_not() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
         long = b"Subject: x\r\n\r\n" + b"y" * 1_000_000 + b"\r\n"
@@ -67,7 +67,7 @@ async def test_stock_fault_04_long_lines_pass_and_stray_newlines_do_not() -> Non
         assert len(hop.messages) == 1
 
 
-async def test_stock_fault_04_stray_newlines_become_crlf_where_that_is_configured() -> None:
+async def test_a1_stock_fault_04_stray_newlines_become_crlf_where_that_is_configured() -> None:
     async with NextHop() as hop, gateway(hop, bare_newline="normalize") as gw:
         client = await gw.client()
 
@@ -86,7 +86,7 @@ async def test_stock_fault_05_command_that_ends_with_lf_alone_ends_the_session(l
         assert await client.is_closed()
 
 
-async def test_stock_fault_06_half_close_after_the_message_still_gets_the_reply() -> None:
+async def test_a16_stock_fault_06_half_close_after_the_message_still_gets_the_reply() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
         await client.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA")
@@ -98,7 +98,7 @@ async def test_stock_fault_06_half_close_after_the_message_still_gets_the_reply(
         assert len(hop.messages) == 1
 
 
-async def test_stock_fault_07_idle_timeout_says_so_and_does_not_run_while_the_message_is_in_work() -> None:
+async def test_a9_stock_fault_07_idle_timeout_says_so_and_does_not_run_while_the_message_is_in_work() -> None:
     async with NextHop() as hop, gateway(hop, idle_timeout_seconds=0.15) as gw:
         scan = gw.scanner.scan
 
@@ -140,7 +140,7 @@ async def test_stock_fault_08_exception_in_a_command_is_451_and_tells_nothing() 
         assert (await client.say("NOOP")).startswith("250")
 
 
-async def test_stock_fault_09_command_limit_does_not_grow_with_ehlo() -> None:
+async def test_a10_stock_fault_09_command_limit_does_not_grow_with_ehlo() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
         for _ in range(20):
@@ -152,7 +152,7 @@ async def test_stock_fault_09_command_limit_does_not_grow_with_ehlo() -> None:
         assert await client.is_closed()
 
 
-async def test_stock_fault_09_endless_command_is_not_read_forever() -> None:
+async def test_a9_stock_fault_09_endless_command_is_not_read_forever() -> None:
     async with NextHop() as hop, gateway(hop) as gw:
         client = await gw.client()
         client.send(b"x" * 100_000)
@@ -161,7 +161,7 @@ async def test_stock_fault_09_endless_command_is_not_read_forever() -> None:
         assert await client.is_closed()
 
 
-async def test_stock_fault_10_auth_is_never_offered_nor_taken() -> None:
+async def test_a13_stock_fault_10_auth_is_never_offered_nor_taken() -> None:
     async with NextHop(keywords=("AUTH PLAIN LOGIN", "PIPELINING")) as hop, gateway(hop) as gw:
         client = await gw.client(ehlo="")
         await client.reply()
@@ -235,7 +235,7 @@ async def test_stock_fault_13_host_name_is_never_looked_up(monkeypatch: pytest.M
         await gw.client()
 
 
-async def test_stock_fault_14_sessions_have_a_limit() -> None:
+async def test_a10_stock_fault_14_sessions_have_a_limit() -> None:
     async with NextHop() as hop, gateway(hop, max_sessions=2) as gw:
         first, _ = await gw.client(), await gw.client()
         third = await gw.client(ehlo="")
@@ -248,7 +248,7 @@ async def test_stock_fault_14_sessions_have_a_limit() -> None:
         await gw.client()
 
 
-async def test_stock_fault_14_sessions_per_address_have_a_limit_but_for_the_server_in_front() -> None:
+async def test_a10_stock_fault_14_sessions_per_address_have_a_limit_but_for_the_server_in_front() -> None:
     async with NextHop() as hop, gateway(hop, max_sessions_per_address=1, relay_networks=()) as gw:
         await gw.client()
         assert (await (await gw.client(ehlo="")).reply()).startswith("421 4.3.2")
@@ -257,7 +257,7 @@ async def test_stock_fault_14_sessions_per_address_have_a_limit_but_for_the_serv
         await gw.client()
 
 
-async def test_stock_fault_14_recipients_have_a_limit() -> None:
+async def test_a10_stock_fault_14_recipients_have_a_limit() -> None:
     async with NextHop() as hop, gateway(hop, max_recipients=2) as gw:
         client = await gw.client()
         await client.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "RCPT TO:<c@example.net>")
@@ -265,7 +265,7 @@ async def test_stock_fault_14_recipients_have_a_limit() -> None:
         assert (await client.say("RCPT TO:<d@example.net>")).startswith("452 4.5.3")
 
 
-async def test_stock_fault_14_message_that_drips_is_given_up() -> None:
+async def test_a9_stock_fault_14_message_that_drips_is_given_up() -> None:
     async with (
         NextHop() as hop,
         gateway(hop, idle_timeout_seconds=0.15, min_data_bytes_per_second=100_000) as gw,
@@ -279,7 +279,7 @@ async def test_stock_fault_14_message_that_drips_is_given_up() -> None:
         assert gw.edge.budget.used == 0
 
 
-async def test_stock_fault_14_message_that_takes_too_long_is_given_up() -> None:
+async def test_a9_stock_fault_14_message_that_takes_too_long_is_given_up() -> None:
     async with NextHop() as hop, gateway(hop, data_timeout_seconds=0.15) as gw:
         client = await gw.client()
         await client.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA")
@@ -324,7 +324,7 @@ async def test_stock_fault_15_drain_cuts_what_does_not_finish_and_counts_it() ->
         assert await busy.is_closed()
 
 
-def test_stock_fault_17_addresses_and_lines_never_reach_its_log() -> None:
+def test_a6_d15_stock_fault_17_addresses_and_lines_never_reach_its_log() -> None:
     """Aiosmtpd logs commands at INFO and message lines at DEBUG."""
     before = {name: logging.getLogger(name).level for name in ("mail.log", "asyncio")}
     try:

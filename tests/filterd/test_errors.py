@@ -25,5 +25,5 @@ def test_reply_blames_the_sender_only_for_message_errors(kind: type[FilterdError
     assert http_status(kind("x")) in {403, 413, 422, 503}
 
 
-def test_foreign_exception_is_temporary_and_says_nothing() -> None:
+def test_b13_d15_foreign_exception_is_temporary_and_says_nothing() -> None:
     assert smtp_reply(RuntimeError("db password=hunter2")).render() == "451 4.3.0 Temporary error, try again later"

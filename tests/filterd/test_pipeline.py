@@ -87,7 +87,7 @@ async def test_spam_is_held_and_not_relayed() -> None:
     assert (held.raw, held.summary.state) == (SPAM, HeldState.HELD)
 
 
-async def test_spam_when_the_policy_rejects_is_refused_without_a_trace_of_why() -> None:
+async def test_b13_spam_when_the_policy_rejects_is_refused_without_a_trace_of_why() -> None:
     world = World(policy=Policy(default=Scope(rule=Rule(reject_at=0.9))))
 
     reply, kinds = await world.process(SPAM)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -141,6 +143,62 @@ async def test_d6_forward_when_a_message_names_urls_then_only_the_configured_one
 
         assert bait.requests == []
     assert len(sink.requests) == 1
+
+
+HOSTS = (
+    *("127.0.0.1", "127.1", "0", "0x7f000001", "2130706433", "017700000001", "0.0.0.0", "localhost", "localhost."),
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:169.254.169.254]", "[fd00::1]"),
+    *("169.254.169.254", "metadata.google.internal", "10.0.0.1", "192.168.0.1", "172.16.0.1", "127.0.0.1.nip.example"),
+)
+URLS = (
+    *(f"http://{host}:{{port}}/" for host in HOSTS),
+    *(f"http://user@{host}:{{port}}/x" for host in HOSTS),
+    *(f"https://{host}:{{port}}/media/ME1" for host in HOSTS),
+    *(
+        "file:///etc/hostname",
+        "gopher://127.0.0.1:{port}/_x",
+        "ftp://127.0.0.1:{port}/",
+        "unix:/run/x",
+        "//127.0.0.1:{port}",
+    ),
+)
+"""What a server that fetches what it is told to would be told; 68 of them."""
+
+
+@pytest.mark.parametrize("name", ["twilio", "generic"])
+async def test_d6_call_when_it_is_full_of_urls_then_the_only_connection_is_the_customers(
+    sink: Sink, forwarder: HttpForwarder, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every way out is watched: names looked up, connections made."""
+    loop = asyncio.get_running_loop()
+    looked_up: list[tuple[str, int]] = []
+    lookup = loop.getaddrinfo
+
+    async def watched(host: str, port: int, **options: Any) -> Any:
+        looked_up.append((host, port))
+        return await lookup(host, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", watched)
+    connected: list[object] = []
+    connect = loop.sock_connect
+
+    async def seen(sock: socket.socket, address: Any) -> None:
+        connected.append(address)
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", seen)
+    async with listening(Sink()) as bait:
+        line = Line({name: {"deliver_url": sink.url}})
+        line.outbox._forwarder = forwarder
+        for number, url in enumerate(URLS):
+            await line.call(line.sms_call(name, f"see {url.format(port=bait.port)} now", id=f"id-{number}"))
+        await line.work_all()
+
+        assert bait.requests == []
+    assert len(sink.requests) == len(URLS)
+    assert set(connected) <= {("127.0.0.1", sink.port)}
+    assert {port for _, port in looked_up} <= {sink.port}
+    assert connected
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def held(store) -> None:
 
 
 @pytest.mark.usefixtures("held")
-def test_verdicts_print_a_line_per_decision_that_cannot_steer_a_terminal(run: Run) -> None:
+def test_b11_verdicts_print_a_line_per_decision_that_cannot_steer_a_terminal(run: Run) -> None:
     code, out, _ = run("verdicts")
 
     title, line = out.splitlines()
@@ -109,7 +109,7 @@ def test_verdicts_as_json_are_one_array_whatever_octets_an_address_has(run: Run,
 
 
 @pytest.mark.usefixtures("held")
-def test_list_prints_a_line_per_message_that_cannot_steer_a_terminal(run: Run) -> None:
+def test_b11_list_prints_a_line_per_message_that_cannot_steer_a_terminal(run: Run) -> None:
     code, out, _ = run("quarantine", "list")
 
     title, line = out.splitlines()

@@ -165,7 +165,7 @@ async def test_receive_when_the_message_cannot_be_stored_then_503_asks_the_provi
     assert (await line.call(line.sms_call("generic", "see you at noon"))).status == 200
 
 
-async def test_receive_when_a_call_is_refused_then_the_log_has_no_text_and_no_number() -> None:
+async def test_d15_receive_when_a_call_is_refused_then_the_log_has_no_text_and_no_number() -> None:
     line = Line()
     call = line.sms_call("twilio", "canary-text")
 

@@ -1,6 +1,6 @@
 """The HTTP side of the webhooks: sizes, encodings, deadlines, methods, and what never comes from the Host header.
 
-Threats D1, D2 and D5 of docs/security.md.
+Threats D1, D2 and D5 of docs/threats.md.
 """
 
 from __future__ import annotations

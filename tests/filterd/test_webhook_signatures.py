@@ -1,12 +1,14 @@
 """Signatures of the five providers against their own SDKs, both ways, and against everything that is not genuine.
 
-Threats D1 (forgery), D2 (URL poisoning) and D3 (replay) of docs/security.md.
+Threats D1 (forgery), D2 (URL poisoning), D3 (replay) and D4 (timing) of docs/threats.md.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +24,7 @@ import standardwebhooks
 import telnyx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc._rfc7518.jws_algs import HMACAlgorithm
 from twilio.request_validator import RequestValidator
 from vonage_http_client.auth import Auth
 from vonage_jwt.verify_jwt import verify_signature
@@ -617,3 +620,30 @@ def test_adapters_of_when_a_key_or_url_cannot_be_used_then_the_setting_is_named(
 
 def test_adapters_of_when_nothing_is_set_then_every_provider_is_off() -> None:
     assert not adapters_of(SmsSettings())
+
+
+@pytest.mark.parametrize("name", sorted(set(SIGNATURE_HEADERS) - {"telnyx", "vonage-token"}))
+@pytest.mark.parametrize("at", [4, -4], ids=["early", "late"])
+def test_d4_verify_when_a_signature_differs_early_or_late_then_the_whole_is_compared(
+    name: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two others are checked by libraries: Ed25519 has no secret to leak, joserfc compares as we do."""
+    call, header = CALLS[name](), SIGNATURE_HEADERS[name]
+    value = call.header(header)
+    forged = value[:at] + ("B" if value[at] == "A" else "A") + value[at:][1:]
+    compared: list[tuple[bytes, bytes]] = []
+
+    def watched(ours: bytes, given: bytes) -> bool:
+        compared.append((ours, given))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+
+    with pytest.raises(SignatureInvalid):
+        the_adapter(provider_of(name)).verify(with_header(call, header, forged), NOW)
+
+    assert any(len(ours) == len(given) for ours, given in compared)
+
+
+def test_d4_joserfc_compares_tokens_in_constant_time() -> None:
+    assert "compare_digest" in inspect.getsource(HMACAlgorithm)

@@ -1,6 +1,6 @@
-"""The generated parts of the documentation: what the code says about settings, metrics, events, reasons, commands.
+"""The generated parts of the documentation: what the code says of itself, and the tests of threats.
 
-``python tests/house/reference.py`` (``make docs``) writes them between their markers; ``test_docs.py`` compares.
+``python -m tests.house.reference`` (``make docs``) writes them between their markers; ``test_docs.py`` compares.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from filterd.core import verdict
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.reference import defaults_toml as defaults_toml
 from filterd.reference import tables_markdown
+from tests.house import threats
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "deploy/etc/filterd.toml"
@@ -37,6 +38,7 @@ def blocks() -> dict[tuple[Path, str], str]:
         (docs / "glossary.md", "reasons"): _members_table(verdict, "Reason"),
         (docs / "glossary.md", "actions"): _members_table(verdict, "Action"),
         (docs / "operations.md", "commands"): _commands_table(),
+        (docs / "threats.md", "threats"): threats.table(),
     }
 
 

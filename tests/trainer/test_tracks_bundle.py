@@ -54,7 +54,7 @@ def kept(found: Measurement, folder: Path) -> Measurement:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("channel", Channel)
-def test_robustness_when_it_is_measured_then_every_attack_has_recall_and_what_it_loses(folders, tmp_path, channel):
+def test_b12_robustness_when_it_is_measured_then_every_attack_has_recall_and_what_it_loses(folders, tmp_path, channel):
     found = kept(find("robustness")(context(folders, channel)), tmp_path)
 
     attacks = found.figures["attacks"]

@@ -37,7 +37,7 @@ def test_decode_when_labelled_reads_it(data: bytes, label: str, text: str, *, is
 @pytest.mark.parametrize(
     "label", ["zlib", "hex", "base64", "rot13", "idna", "punycode", "utf-7", "unicode_escape", "x" * 99, "a\0b", "../x"]
 )
-def test_codec_of_when_not_a_charset_refuses(label: str) -> None:
+def test_b6_codec_of_when_not_a_charset_refuses(label: str) -> None:
     assert codec_of(label) is None
 
 
@@ -45,7 +45,7 @@ LABELS = st.one_of(st.text(max_size=20), st.sampled_from(["utf-16", "iso-2022-kr
 
 
 @given(data=st.binary(max_size=200), label=LABELS)
-def test_decode_whatever_comes_gives_text(data: bytes, label: str) -> None:
+def test_b6_decode_whatever_comes_gives_text(data: bytes, label: str) -> None:
     text, _ = decode(data, label)
 
     text.encode("utf-8")

@@ -16,7 +16,7 @@ from filterd.errors import Unscannable
 DATA = Path(os.environ.get("FILTERD_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
 
-def _messages(name: str) -> Iterator[tuple[str, bytes]]:
+def messages(name: str) -> Iterator[tuple[str, bytes]]:
     path = DATA / name
     if not path.is_file():
         pytest.skip(f"{name} is not in {DATA}; set FILTERD_TEST_DATA to the folder that holds it")
@@ -30,7 +30,7 @@ def _messages(name: str) -> Iterator[tuple[str, bytes]]:
 def test_extract_when_mail_is_tortured_scores_it_or_says_unscannable() -> None:
     extractor = Extractor(Channel.EMAIL, DEFAULT_HASHING[Channel.EMAIL], ParseLimits())
     read, refused = 0, []
-    for name, raw in _messages("torture.tar.xz"):
+    for name, raw in messages("torture.tar.xz"):
         try:
             tokens = extractor(raw).tokens
         except Unscannable as exc:
@@ -47,7 +47,7 @@ def test_extract_when_mail_is_tortured_scores_it_or_says_unscannable() -> None:
 def test_extract_when_mail_is_real_reads_every_message() -> None:
     extractor = Extractor(Channel.EMAIL, DEFAULT_HASHING[Channel.EMAIL], ParseLimits())
     refused = []
-    for name, raw in _messages("email-spamassassin.tar.xz"):
+    for name, raw in messages("email-spamassassin.tar.xz"):
         try:
             extractor(raw)
         except Unscannable as exc:

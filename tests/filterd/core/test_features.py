@@ -49,7 +49,7 @@ def test_side_names_are_distinct() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_email_side_when_a_trick_is_used_shows_it(raw: bytes, name: str) -> None:
+def test_b12_email_side_when_a_trick_is_used_shows_it(raw: bytes, name: str) -> None:
     assert _email(raw)[name] > 0
     assert _email(b"From: a@example.org\r\nTo: b@c.net\r\nSubject: hi\r\n\r\nSee you.")[name] == 0
 

@@ -166,7 +166,7 @@ BOMBS = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", BOMBS.values(), ids=BOMBS.keys())
-def test_parse_when_a_hard_limit_breaks_is_unscannable_soon(raw: bytes) -> None:
+def test_b2_b3_parse_when_a_hard_limit_breaks_is_unscannable_soon(raw: bytes) -> None:
     with pytest.raises(Unscannable):
         _parse(raw)
 
@@ -182,6 +182,8 @@ SCORED = {
     "open encoded words": b"Subject: " + b"=?utf-8?q?" * 20_000 + b"\r\n\r\nx",
     "diff lines": b"Subject: x\r\n\r\n" + b"--- a/file\r\n" * 100_000,
     "line ends": b"Subject: x\r\n\r\n" + b"\n" * 1_000_000,
+    "line ends of nested parts": _nested(19) + b"\n" * 3_000_000,
+    "hyphens of nested parts": _nested(19) + b"--\r\n" * 1_000_000,
     "carriage returns": b"Subject: x\r\n\r\n" + b"\r" * 1_000_000,
     "base64 strangers": b"Content-Transfer-Encoding: base64\r\n\r\n" + b"=" * 1_000_000,
     "nested tags": b"Content-Type: text/html\r\n\r\n" + b"<a " * 9_000,
@@ -193,7 +195,7 @@ SCORED = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("raw", SCORED.values(), ids=SCORED.keys())
-def test_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> None:
+def test_b1_b3_parse_when_a_bomb_stays_below_the_limits_is_read_soon(raw: bytes) -> None:
     assert _parse(raw).size_bytes == len(raw)
 
 
@@ -203,6 +205,46 @@ def test_parse_when_one_part_is_huge_leaves_out_its_middle() -> None:
 
     assert message.text.split() == ["start", "end"]
     assert message.size_bytes == len(raw)
+
+
+def test_b1_parse_when_a_boundary_cannot_be_put_together_reads_the_text() -> None:
+    """Python's own parser raises TypeError here: a continued parameter beside one that is not."""
+    raw = b"Content-Type: multipart/mixed; boundary*0=b; boundary*=utf-8''c\r\n\r\n--b\r\n\r\nlottery\r\n--b--\r\n"
+    message = _parse(raw)
+
+    assert "lottery" in message.text
+    assert "multipart_without_parts" in message.signals
+
+
+def test_b3_parse_when_lines_are_very_many_finds_every_part() -> None:
+    fill = b"Content-Type: text/plain\r\n\r\n" + b"a\r\n" * 150_000
+    raw = _multipart(fill, b"Content-Type: text/html\r\n\r\n<p>lottery", fill, b"\r\nwinner")
+
+    message = _parse(raw)
+
+    assert "lottery" in message.text
+    assert "winner" in message.alternative
+
+
+@pytest.mark.parametrize("value", [b'"b\\"', b"<b>", b'" b "', b"b; x=y", b"b (c)", b"b*0=b", b'"'])
+def test_b3_parse_when_lines_are_very_many_and_the_boundary_is_odd_hides_nothing(value: bytes) -> None:
+    """What few lines would show is shown, or the message is unscannable."""
+    small = b"\r\n--b\r\n\r\nlottery\r\n--b (c)\r\n\r\nwinner\r\n--b--\r\n"
+    head = b"Content-Type: multipart/mixed; boundary=" + value + b"\r\n\r\n"
+    few = _parse(head + b"a\r\n" + small)
+    try:
+        many = _parse(head + b"a\r\n" * 150_000 + small)
+    except Unscannable:
+        return
+
+    for word in ("lottery", "winner"):
+        assert (word in many.text) == (word in few.text)
+
+
+def test_b3_parse_when_a_header_reaches_into_very_many_lines_is_unscannable() -> None:
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + b"a:\r\n" * 110_000 + b"\r\nhidden\r\n--b--\r\n"
+    with pytest.raises(Unscannable, match="header lines"):
+        _parse(raw)
 
 
 def test_parse_when_pages_are_many_reads_them_all() -> None:

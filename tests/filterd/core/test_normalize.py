@@ -52,7 +52,9 @@ def normalizer() -> Normalizer:
         ("", ""),
     ],
 )
-def test_normalize_when_text_is_dressed_up_gives_the_plain_form(normalizer: Normalizer, text: str, words: str) -> None:
+def test_b12_normalize_when_text_is_dressed_up_gives_the_plain_form(
+    normalizer: Normalizer, text: str, words: str
+) -> None:
     assert normalizer.normalize(text) == words
 
 
@@ -113,7 +115,7 @@ def test_fold_when_words_mix_scripts_counts_them() -> None:
     ],
     ids=lambda bomb: ascii(bomb[:8]),
 )
-def test_normalize_when_text_grows_takes_time_in_proportion(normalizer: Normalizer, bomb: str) -> None:
+def test_b6_b7_normalize_when_text_grows_takes_time_in_proportion(normalizer: Normalizer, bomb: str) -> None:
     """What costs quadratic time elsewhere does not here: double the text takes at most about double the time."""
 
     def cost(text: str) -> float:
@@ -126,7 +128,7 @@ def test_normalize_when_text_grows_takes_time_in_proportion(normalizer: Normaliz
     assert whole < max(half * 4, 0.05)
 
 
-def test_fold_when_combining_marks_pile_up_keeps_a_few() -> None:
+def test_b6_fold_when_combining_marks_pile_up_keeps_a_few() -> None:
     assert len(fold("a" + "\u0316" * 1_000).text) <= MAX_COMBINING + 1
 
 

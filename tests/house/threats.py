@@ -1,0 +1,164 @@
+"""The attacks filterd is built against: what each is, what filterd does, and the tests that show it.
+
+A test names the rows it proves at the start of its name: ``test_a1_...``, ``test_b2_b3_...``; a state machine is
+``TestA7...``. ``docs/threats.md`` is generated from here, and a row without a test turns the suite red.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+SMTP = {
+    "A1": (
+        "SMTP smuggling: `LF.LF`, `CR.CR`, `CRLF NUL . CRLF` and their kin",
+        "only CRLF.CRLF ends a message; a CR or LF that stands alone is 550 5.5.2 after the real end",
+    ),
+    "A2": (
+        "smuggling through us to a next hop that trusts us",
+        "what we send has no CR or LF that stands alone, dots are stuffed, one end mark",
+    ),
+    "A3": ("a sending library that leaves octets as they are", "our own emitter, equal to two other clients'"),
+    "A4": ("commands injected in front of STARTTLS", "554 and closed; the session under TLS begins anew"),
+    "A5": (
+        "replies injected in front of STARTTLS, or STARTTLS stripped, on the way to the next hop",
+        "451; TLS that is required is never given up",
+    ),
+    "A6": ("CR, LF, NUL or other controls in command arguments", "501; they reach no next hop and no log line"),
+    "A7": (
+        "commands out of order: RCPT after a refused DATA, MAIL twice, EHLO within a transaction",
+        "503; no reply leaves anything of one message for the next",
+    ),
+    "A8": ("talking ahead of replies, HTTP on the SMTP port", "554 or 521, closed"),
+    "A9": (
+        "endless commands, messages that drip, clients that read no reply",
+        "500 or 421, closed in time; memory stays flat",
+    ),
+    "A10": (
+        "floods of connections, idle sessions, recipients, EHLO and NOOP",
+        "421 or 452 at fixed limits, which no command moves",
+    ),
+    "A11": (
+        "relaying by `%`, `!`, source routes, quoted `@`, literals, odd domains",
+        "only configured domains and networks relay",
+    ),
+    "A12": ("forged XCLIENT, XFORWARD, PROXY", "refused unless the peer is listed"),
+    "A13": ("AUTH by brute force, without TLS, with huge arguments", "AUTH is neither offered nor taken"),
+    "A14": ("mail loops", "554 5.4.6 beyond `smtp.max_hops`"),
+    "A15": ("bounces, reports and mail to postmaster taken for spam's tricks", "the null sender passes like any other"),
+    "A16": (
+        "the client gone after the final dot: QUIT, half-close, reset",
+        "the message is finished and recorded all the same",
+    ),
+}
+CONTENT = {
+    "B1": (
+        "faults of Python's e-mail library: endless loops, quadratic time, injection when written again",
+        "mail is only read, under caps, by functions without those faults; nothing is generated from what was parsed",
+    ),
+    "B2": (
+        "nesting of parts, messages, comments, brackets",
+        "unscannable beyond `scan.max_depth`; kept, never passed as ham",
+    ),
+    "B3": (
+        "floods of parts, headers, parameters, addresses; one huge header; long boundaries",
+        "caps before parsing; linear time, two seconds at most",
+    ),
+    "B4": ("expansion: transfer encodings, archives", "caps on decoded octets; archives are named, never unpacked"),
+    "B5": (
+        "HTML bombs: tags, attributes, nesting, adoption agency, comments, style sheets, entities",
+        "libxml2 behind a count of tags and attributes; text behind too deep nesting is still read",
+    ),
+    "B6": (
+        "Unicode bombs, invisible characters, overrides, charsets that are no charset",
+        "runs are cut before they are sorted; only charsets on a list are decoded",
+    ),
+    "B7": (
+        "regular expressions that take exponential or quadratic time",
+        "every expression of the product takes time in proportion to its input",
+    ),
+    "B8": (
+        "messages that two readers read differently",
+        "the ambiguity is a signal that the model and the log see; HTML and plain text are both read",
+    ),
+    "B9": (
+        "forged `X-Spam-*`, `X-Rspamd-*`, `X-Filterd-*`, `Authentication-Results`",
+        "removed under every reading, in every path, also unscanned",
+    ),
+    "B10": (
+        "a first line that takes our header in; no header; no end",
+        "a fence keeps our block apart; every other octet as it came",
+    ),
+    "B11": (
+        "injection into our headers, log, database and terminal output",
+        "values of fixed grammars, JSON, controls escaped",
+    ),
+    "B12": (
+        "evasion: look-alikes, invisible characters, spacing, good words, hidden text",
+        "folded or counted before the model reads; what is left is measured in [evaluation.md](evaluation.md)",
+    ),
+    "B13": ("probing the score", "a refusal says nothing of it, and is the same for every message"),
+}
+HTTP = {
+    "D1": (
+        "webhook signatures: missing, wrong, of another provider or key, twice, body encoded anew",
+        "403 before anything is parsed; compared over the octets received",
+    ),
+    "D2": ("a Host header or path that changes the signed URL", "the configured URL is what counts"),
+    "D3": ("replay", "signed times at most `sms.clock_skew_seconds` off; a provider's id is judged once"),
+    "D4": ("timing of the comparison of signatures", "compared in constant time"),
+    "D5": (
+        "webhook bodies: huge, chunked, compressed, dripping, deep, with thousands of fields",
+        "`sms.max_body_bytes` counted while it streams, ten seconds, no content encodings",
+    ),
+    "D6": (
+        "making filterd call an address: by links, media, redirects, proxies",
+        "only the configured URL is called; redirects are not followed",
+    ),
+    "D13": (
+        "metrics that grow, or say who wrote to whom",
+        "labels of closed lists only, at most 500 series; on a listener of their own",
+    ),
+    "D14": ("an API that reads files by name", "no field, query or path is ever opened as a file"),
+    "D15": (
+        "secrets and personal data in logs, replies, metrics",
+        "addresses as domain and keyed hash, no text at all",
+    ),
+}
+SECTIONS = {"SMTP": SMTP, "Messages": CONTENT, "Webhooks, metrics, logs": HTTP}
+
+_TEST = re.compile(r"(?:def test|^Test)_?((?:[abd]\d{1,2}_)+|[ABD]\d{1,2}(?=[A-Z]))", re.MULTILINE)
+_ID = re.compile(r"[abd]\d{1,2}", re.IGNORECASE)
+
+
+def rows() -> dict[str, tuple[str, str]]:
+    """Every row by its id: the attack, and what filterd does."""
+    return {id: row for section in SECTIONS.values() for id, row in section.items()}
+
+
+def proofs() -> dict[str, list[str]]:
+    """Row -> the test files that prove it, as paths below ``tests``, sorted."""
+    found: dict[str, list[str]] = {id: [] for id in rows()}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        named = _TEST.findall(path.read_text(encoding="utf-8"))
+        for id in sorted({id.upper() for ids in named for id in _ID.findall(ids)}):
+            found.setdefault(id, []).append(path.relative_to(TESTS).as_posix())
+    return found
+
+
+def table() -> str:
+    """The tables of ``docs/threats.md``."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    proved = proofs()
+    for title, section in SECTIONS.items():
+        yield from (f"## {title}", "", "| id | attack | what filterd does | tests |", "|---|---|---|---|")
+        for id, (attack, behaviour) in section.items():
+            tests = ", ".join(f"[{path.removesuffix('.py')}](../tests/{path})" for path in proved[id])
+            yield f"| {id} | {attack} | {behaviour} | {tests} |"
+        yield ""
