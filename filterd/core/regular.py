@@ -105,7 +105,10 @@ class _Reader:
         return found.end(), kind if kind.count("/") == 1 else "text/plain"
 
     def _multipart(self, part: Part, start: int, end: int, depth: int) -> None:
-        boundary = part.get_param("boundary")
+        try:
+            boundary = part.get_param("boundary")
+        except TypeError:  # a continued parameter beside one that is not
+            raise _Irregular from None
         if not boundary:
             raise _Irregular
         mark = "--" + collapse_rfc2231_value(boundary).rstrip()

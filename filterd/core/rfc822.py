@@ -130,7 +130,9 @@ def parse_tree(raw: bytes, max_header_bytes: int, max_parts: int, max_depth: int
     ends = (raw.find(mark, 0, max_header_bytes + 4) for mark in _BLANK_LINES)
     if len(raw) > max_header_bytes and all(end < 0 for end in ends):
         raise Unscannable(f"more than {max_header_bytes} header bytes")
-    tree = read_regular(raw, max_parts, max_depth, MAX_PARAMETERS_CHARS)
+    # Very many lines may be very many headers: those are read with care.
+    is_long = raw.count(b"\n") > _MAX_LINES
+    tree = None if is_long else read_regular(raw, max_parts, max_depth, MAX_PARAMETERS_CHARS)
     if tree is not None:
         return tree.root, tree.parts, tree.depth, tree.is_cut
     return _parse_any(raw, max_parts, max_depth)
