@@ -33,6 +33,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield rig
 
 
+@pytest.fixture(autouse=True)
+def everything_runs(rig: Rig) -> None:
+    """The test before may have ended while something was still coming back."""
+    wait_until(lambda: len(rig.scanners()) == 2 and rig.gateway.admin("readyz")[0] == 200, "both workers ready")
+
+
 def is_cut(attempt: Attempt) -> bool:
     """Whether the sender had said the final dot and heard nothing."""
     return attempt.told is Told.UNCLEAR and not attempt.reply

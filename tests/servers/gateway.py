@@ -36,7 +36,8 @@ class Gateway:
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         """The lines of the log so far, or those of one event."""
-        lines = (self.root / "log").read_text(encoding="utf-8").splitlines()
+        # What follows the last line end is still being written.
+        lines = (self.root / "log").read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in found if not name or event["event"] == name]
 
