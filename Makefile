@@ -25,8 +25,7 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests/faults
-	$(BIN)/pytest -q -m "(real or slow) and not long" tests --ignore=tests/trainer --ignore=tests/faults
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests --ignore=tests/trainer
 	$(BIN)/pytest -q -m real tests/trainer
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
