@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -76,6 +77,24 @@ def sink() -> Iterator[int]:
 
 
 @contextmanager
+def no_names() -> Iterator[str]:
+    """A name server that says at once of every name that there is none (RFC 1035 4.1.1, RCODE 3)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            while True:
+                query, peer = sock.recvfrom(4096)
+                # Without what may stand behind the question (EDNS): it is not counted in the answer.
+                sock.sendto(
+                    query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12 : query.index(b"\0", 12) + 5], peer
+                )
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+@contextmanager
 def nothing(next_hop: int) -> Iterator[Running]:
     """The sink by itself: what the client can do."""
     yield Running(port=next_hop, pids=())
@@ -119,7 +138,8 @@ def postfix_and_rspamd(next_hop: int) -> Iterator[Running]:
         folder.chmod(0o755)
         path = folder / "milter"
         local = {"worker-proxy.inc": _PROXY.format(path=path), "statistic.conf": "", "classifier-bayes.conf": _NO_BAYES}
-        spam = stack.enter_context(Rspamd(os.environ, local=local))
+        names = stack.enter_context(no_names())
+        spam = stack.enter_context(Rspamd(os.environ, local=local, nameserver=names))
         await_path(path)
         mta = stack.enter_context(postfix.running(None, destination=next_hop, main=_MILTER.format(path=path)))
         yield Running(port=mta.port, pids=(mta.pid, spam.pid))
@@ -130,7 +150,7 @@ def rspamd_over_http(_: int) -> Iterator[Running]:
     """The HTTP protocol of rspamd, nothing relayed; rules only, Bayes off."""
     port = free_port()
     local = {"worker-normal.inc": _TWO_SCANNERS.format(port=port), "classifier-bayes.conf": _NO_BAYES}
-    with Rspamd(os.environ, local=local, scan_port=port) as spam:
+    with no_names() as names, Rspamd(os.environ, local=local, scan_port=port, nameserver=names) as spam:
         yield Running(port=spam.port, pids=(spam.pid,), protocol="rspamd")
 
 
