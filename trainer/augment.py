@@ -6,14 +6,13 @@ the same examples give the same copies.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
 from filterd.core.envelope import Channel
 from trainer.attacks import ATTACKS
-from trainer.example import Example
+from trainer.example import Example, draw
 
 _DISGUISES = (
     *("typos-10", "typos-30", "leet-50", "leet-100", "homoglyphs-100", "zero-width-words", "bidi-reversed"),
@@ -21,12 +20,6 @@ _DISGUISES = (
 )
 """What a copy may suffer. Hidden text and borrowed ham are left to the drawing of batches, which pads spam."""
 _MARK = "~"
-
-
-def draw(example: Example, purpose: str) -> float:
-    """[0, 1): the same for the same example and purpose."""
-    digest = hashlib.sha256(f"{purpose}/{example.corpus}/{example.id}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def copies(examples: Sequence[Example], *, flat: float, disguised: float) -> tuple[Example, ...]:

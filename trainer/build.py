@@ -18,7 +18,7 @@ from trainer import card, evaluate, plots, probes, publish
 from trainer.config import TrainConfig
 from trainer.corpora import Prepared, Say, prepare
 from trainer.errors import ExportParityError
-from trainer.fit import Fitted, fit_parts, measured_part, training_part
+from trainer.fit import Fitted, fit_parts, measured_part, prepared_part
 from trainer.measurement import checkout
 from trainer.prepare import Split
 from trainer.train import Progress
@@ -39,14 +39,7 @@ def build(
     """Train a model and publish its bundle as a folder in ``out``. Raises TrainerError."""
     started = datetime.now(UTC)
     prepared = prepare(config, data, jobs, say, DEFAULT_HASHING[config.channel])
-    where = prepared.corpus.where(Split.TRAIN)
-    train_part = training_part(
-        config,
-        [prepared.corpus.examples[i] for i in where],
-        prepared.encoded.hashing,
-        clusters=prepared.corpus.clusters[where],
-        jobs=jobs,
-    )
+    train_part = prepared_part(config, prepared, jobs=jobs)
     fitted = fit_parts(config, train_part, measured_part(*prepared.part(Split.VALIDATION)), progress, checkpoint)
     shares = fitted.trained.blend
     say(f"best epoch {fitted.trained.best_epoch}; deep path x {shares.deep:.2f}, linear path x {shares.linear:.2f}")

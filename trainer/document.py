@@ -13,23 +13,12 @@ from typing import Any
 
 from trainer.errors import TrainerError
 from trainer.measurement import Measurement
+from trainer.tracks import TRACKS
 
 PAGE = "evaluation.md"
 FOLDER = "evaluation"
 """Beside the page: one JSON file per measurement, and ``plots``."""
-_ORDER = (
-    "held-out",
-    "static",
-    "time",
-    "online",
-    "cross",
-    "robustness",
-    "calibration",
-    "cost",
-    "compare",
-    "reviews",
-    "recipe",
-)
+_ORDER = (*TRACKS, "compare", "recipe")
 _NOT_YET = "not measured"
 
 _INTRODUCTION = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,3 +36,13 @@ class Example:
     def __post_init__(self) -> None:
         if self.date is not None and self.date.tzinfo is None:
             raise ValueError("date must be aware")
+
+
+def rank(example: Example, purpose: str) -> bytes:
+    """A fixed random order per purpose: one order for caps and splits would keep what the split sends to training."""
+    return hashlib.sha256(f"{purpose}/{example.corpus}/{example.id}".encode()).digest()
+
+
+def draw(example: Example, purpose: str) -> float:
+    """[0, 1): the same for the same example and purpose."""
+    return int.from_bytes(rank(example, purpose)[:4], "big") / 2**32

@@ -18,8 +18,7 @@ from filterd.core.features import Features
 from filterd.core.message import ParseLimits
 from filterd.core.tokens import Encoder, Extractor, Tokens
 from filterd.errors import Unscannable
-from trainer.augment import draw
-from trainer.example import Example
+from trainer.example import Example, draw
 
 _LENGTHS = (32, 64, 128, 256)
 """Lengths that batches are padded to, below the model's own longest."""

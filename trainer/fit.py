@@ -20,13 +20,14 @@ from filterd.inference.loaded import LoadedModel
 from trainer import calibrate, evaluate, operating_points
 from trainer.augment import copies, origin
 from trainer.config import TrainConfig
+from trainer.corpora import Prepared
 from trainer.example import Example
 from trainer.export import check_parity
 from trainer.features import Encoded, encode, stack
 from trainer.input_pipeline import draw_weights, labels_of
 from trainer.metrics import balanced_weights
 from trainer.model import WideDeep
-from trainer.prepare import cluster, fold
+from trainer.prepare import Split, cluster, fold
 from trainer.serving_graph import serving_graph
 from trainer.train import Part, Progress, Trained, train
 
@@ -119,6 +120,18 @@ def training_part(
         labels=labels_of(everything),
         corpora=np.array([e.corpus for e in everything]),
         weights=draw_weights(everything, np.concatenate([clusters, clusters[originals]])),
+    )
+
+
+def prepared_part(config: TrainConfig, prepared: Prepared, *, jobs: int) -> Part:
+    """What ``training_part`` makes of the training examples of a prepared corpus."""
+    where = prepared.corpus.where(Split.TRAIN)
+    return training_part(
+        config,
+        [prepared.corpus.examples[i] for i in where],
+        prepared.encoded.hashing,
+        clusters=prepared.corpus.clusters[where],
+        jobs=jobs,
     )
 
 

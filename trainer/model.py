@@ -21,10 +21,8 @@ from trainer.config import ModelConfig
 from trainer.export import recurrent_weights
 from trainer.linear_path import FLOOR, Blend, LinearPath
 from trainer.recurrent import directions
-from trainer.serving_graph import ServedWeights
+from trainer.serving_graph import LOW, ServedWeights
 
-_LOW = -1e4
-"""Stands for minus infinity where nothing may win a maximum."""
 _SIDE_LIMIT = 4.0
 """Standard deviations after which a side feature is clipped."""
 _IGNORED = frozenset({"mime_bytes"})
@@ -201,7 +199,7 @@ def pooled_lengths(lengths: Any, size: int) -> Any:
 def pools(steps: Any, mask: Any, lengths: Any) -> tuple[Any, Any]:
     """Maximum and mean of the real steps, float32[B, D] each."""
     real = tf.cast(mask, tf.float32)[..., None]
-    highest = tf.reduce_max(steps * real + (1.0 - real) * _LOW, axis=1)
+    highest = tf.reduce_max(steps * real + (1.0 - real) * LOW, axis=1)
     mean = tf.reduce_sum(steps * real, axis=1) / tf.cast(lengths, tf.float32)[:, None]
     return highest, mean
 
@@ -213,7 +211,7 @@ def passages(scores: Any, mask: Any) -> Any:
     attention pooling of Ilse, Tomczak, Welling 2018, with the scores themselves as attention.
     """
     real = tf.cast(mask, tf.float32)
-    share = tf.nn.softmax(scores * real + (1.0 - real) * _LOW, axis=1)
+    share = tf.nn.softmax(scores * real + (1.0 - real) * LOW, axis=1)
     return share * scores * real
 
 

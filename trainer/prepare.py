@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from trainer.config import SplitConfig
 from trainer.errors import CorpusError
-from trainer.example import Example, Label
+from trainer.example import Example, Label, draw, rank
 
 _URL = re.compile(r"(?:https?://|www\.)\S+")
 _DIGIT = re.compile(r"\d")
@@ -86,15 +86,10 @@ def capped(examples: Iterable[Example], config: SplitConfig, sample: int | None 
         bins[example.corpus, str(example.label)].append(example)
     chosen: list[Example] = []
     for (corpus, label), members in bins.items():
-        members.sort(key=lambda e: _rank(e, "cap"))
+        members.sort(key=lambda e: rank(e, "cap"))
         kept = _capped_groups(members, config.group_caps.get(corpus))
         chosen.extend(kept[: min(config.caps.get(f"{corpus}/{label}", len(kept)), sample or len(kept))])
     return tuple(sorted(chosen, key=lambda e: (e.corpus, e.id)))
-
-
-def _rank(example: Example, purpose: str) -> bytes:
-    """A fixed random order per purpose: one order for caps and splits would keep what the split sends to training."""
-    return hashlib.sha256(f"{purpose}/{example.corpus}/{example.id}".encode()).digest()
 
 
 def _capped_groups(members: list[Example], cap: int | None) -> list[Example]:
@@ -218,7 +213,7 @@ def _wish(
         return Split.VALIDATION if example.date > validation else Split.TRAIN
     if example.corpus in config.whole_groups:
         root = replace(example, id=example.group)
-    share = int.from_bytes(_rank(root, "split")[:4], "big") / 2**32
+    share = draw(root, "split")
     if share < config.train_ratio:
         return Split.TRAIN
     return Split.VALIDATION if share < config.until_test_ratio else Split.TEST

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from filterd.core.bundle import Hashing
 from trainer.export import IR_VERSION, OPSET, RecurrentWeights, check_graph
 
-_LOW = -1e4
+LOW = -1e4
 """Stands for minus infinity where nothing may win a maximum."""
 
 Floats = NDArray[np.float32]
@@ -98,7 +98,7 @@ def serving_graph(weights: ServedWeights, hashing: Hashing) -> bytes:
         steps, real, evidence = _pooled(graph, weights, words, mask, grams)
     states = _recurrence(graph, weights.recurrent, steps, lengths)
     low = graph(
-        "Mul", graph("Sub", real, graph.const(1.0)), graph.const(-_LOW)
+        "Mul", graph("Sub", real, graph.const(1.0)), graph.const(-LOW)
     )  # [T, B, 1]: 0, or lowest beyond the end
     deep = _deep(graph, weights, states, low, lengths)
     if weights.passage is not None:

@@ -20,7 +20,7 @@ from filterd.core.tokens import DEFAULT_HASHING
 from trainer import evaluate
 from trainer.config import TrainConfig
 from trainer.corpora import Prepared, prepare
-from trainer.fit import Fitted, fit_parts, measured_part, training_part
+from trainer.fit import Fitted, fit_parts, measured_part, prepared_part
 from trainer.measurement import Measurement, Table
 from trainer.metrics import one_minus_roca, sm_at_hm
 from trainer.prepare import Split
@@ -56,13 +56,13 @@ def measure(context: Context) -> Measurement:
     config = config_of(context)
     prepared = prepare(config, context.data, context.jobs, context.say, DEFAULT_HASHING[context.channel])
     found: dict[str, Result] = {}
-    part = _part(context, config, prepared)
+    part = prepared_part(config, prepared, jobs=context.jobs)
     whole = _fitted(context, _WHOLE, config, prepared, part)
     found |= _paths(whole, prepared)
     for name, change in _changes(context).items():
         changed = change(config)
         same_data = (changed.disguise_share, changed.flatten_share) == (config.disguise_share, config.flatten_share)
-        own = part if same_data else _part(context, changed, prepared)
+        own = part if same_data else prepared_part(changed, prepared, jobs=context.jobs)
         found[name] = _result(prepared, _logits(_fitted(context, name, changed, prepared, own), prepared))
     if not context.is_fast:
         old = _without(part, _OUR_OWN)
@@ -99,17 +99,6 @@ def _changes(context: Context) -> Mapping[str, Change]:
 
 def _network(values: Mapping[str, bool | int | float | str], config: TrainConfig) -> TrainConfig:
     return replace(config, model=replace(config.model, **values))  # type: ignore[arg-type]  # names are checked by replace
-
-
-def _part(context: Context, config: TrainConfig, prepared: Prepared) -> Part:
-    where = prepared.corpus.where(Split.TRAIN)
-    return training_part(
-        config,
-        [prepared.corpus.examples[i] for i in where],
-        prepared.encoded.hashing,
-        clusters=prepared.corpus.clusters[where],
-        jobs=context.jobs,
-    )
 
 
 def _without(part: Part, corpora: tuple[str, ...]) -> Part:
