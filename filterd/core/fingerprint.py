@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from filterd.core.distinct import distinct
+
 MIN_WORDS = 5
 """Fewer words say too little: unrelated messages would share them."""
 
@@ -25,12 +27,7 @@ def fingerprint(words: npt.NDArray[np.uint64]) -> str:
     triples += words[1:-1] * _SECOND
     triples += words[2:]
     _mix(triples)
-    # np.unique hashes and costs three times this sort at such sizes.
-    triples.sort()
-    is_new = np.empty(len(triples), dtype=np.bool_)
-    is_new[0] = True
-    np.not_equal(triples[1:], triples[:-1], out=is_new[1:])
-    triples = triples[is_new]
+    triples = distinct(triples)
     bits = np.unpackbits(triples.view(np.uint8).reshape(len(triples), 8), axis=1)
     majority = bits.sum(axis=0, dtype=_counter(len(triples))) > len(triples) // 2
     return np.packbits(majority).tobytes().hex()
