@@ -14,7 +14,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ import numpy as np
 from filterd.clock import SystemClock
 from filterd.demo.messages import MAILS, as_email
 from tests.bench import load, processes
+from tests.bench.scan_path import corpus
 from tests.bench.systems import SYSTEMS, Running, sink
 from trainer.measurement import Measurement, Table
 
@@ -88,14 +88,10 @@ def _say(words: str) -> None:
 
 def _messages() -> tuple[list[bytes], str]:
     """A thousand mails of the SpamAssassin corpus where it is there, else the demo's; and which."""
-    path = Path(os.environ.get("FILTERD_DATA", "../shared/data")) / "email-spamassassin.tar.xz"
-    if not path.is_file():
-        return [
-            as_email(mail, "bob@example.net", i, SystemClock()) for i, mail in enumerate(MAILS)
-        ], "the mails of `make demo`"
-    with tarfile.open(path) as archive:
-        found = [archive.extractfile(member).read() for member in archive if member.isfile()]  # type: ignore[union-attr]
-    mails = [raw for raw in found if b"\n\n" in raw]
+    mails = [raw for raw in corpus("email-spamassassin.tar.xz") if b"\n\n" in raw]
+    if not mails:
+        made = [as_email(mail, "bob@example.net", i, SystemClock()) for i, mail in enumerate(MAILS)]
+        return made, "the mails of `make demo`"
     return random.Random(7).sample(mails, _MESSAGES), f"{_MESSAGES} mails of the SpamAssassin corpus"
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
+from filterd.core.smtp_data import emit
+
 _LENGTH = struct.Struct(">I")
 _MAIL = b"MAIL FROM:<ann@example.org>\r\n"
 _RCPT = b"RCPT TO:<bob@example.net>\r\n"
@@ -66,14 +68,9 @@ class Counts:
 
 
 def pack(messages: Iterable[bytes]) -> bytes:
-    """Messages as ``run`` reads them: CRLF line ends, dots stuffed, the final dot behind (RFC 5321 4.5.2)."""
-    out = []
-    for raw in messages:
-        lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        stuffed = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
-        wire = stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
-        out.append(_LENGTH.pack(len(wire)) + wire)
-    return b"".join(out)
+    """Messages as ``run`` reads them."""
+    wires = map(emit, messages)
+    return b"".join(_LENGTH.pack(len(wire)) + wire for wire in wires)
 
 
 def unpack(data: bytes) -> list[bytes]:

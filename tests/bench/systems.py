@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from filterd.demo.embedded import Ports, write_config
 from tests.servers import gateway, postfix
+from tests.servers.ports import answers, free_port
 from trainer.systems import programs
 from trainer.systems.rspamd import Rspamd
 
@@ -41,7 +42,6 @@ upstream "local" {{ default = yes; self_scan = yes; }}
 count = 2;
 """
 _NO_BAYES = "enabled = false;\n"
-_TWO_SCANNERS = 'bind_socket = "127.0.0.1:{port}";\ncount = 2;\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +61,9 @@ System = Callable[[int], AbstractContextManager[Running]]
 @contextmanager
 def sink() -> Iterator[int]:
     """Postfix's smtp-sink on a port of its own: it takes everything and keeps nothing."""
-    found = postfix._programs()
-    assert found is not None, "run tests/servers/fetch.sh"
     port = free_port()
-    process = subprocess.Popen(
-        [found / "usr/sbin/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "200"],
-        env={**os.environ, "LD_LIBRARY_PATH": postfix._libraries(found)},
-    )
-    try:
-        await_port(port)
+    with postfix.smtp_sink(port):
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
@@ -137,7 +127,7 @@ def postfix_and_rspamd(next_hop: int) -> Iterator[Running]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rspamd-milter-")))
         folder.chmod(0o755)
         path = folder / "milter"
-        local = {"worker-proxy.inc": _PROXY.format(path=path), "statistic.conf": "", "classifier-bayes.conf": _NO_BAYES}
+        local = {"worker-proxy.inc": _PROXY.format(path=path), "classifier-bayes.conf": _NO_BAYES}
         names = stack.enter_context(no_names())
         spam = stack.enter_context(Rspamd(os.environ, local=local, nameserver=names))
         await_path(path)
@@ -148,9 +138,8 @@ def postfix_and_rspamd(next_hop: int) -> Iterator[Running]:
 @contextmanager
 def rspamd_over_http(_: int) -> Iterator[Running]:
     """The HTTP protocol of rspamd, nothing relayed; rules only, Bayes off."""
-    port = free_port()
-    local = {"worker-normal.inc": _TWO_SCANNERS.format(port=port), "classifier-bayes.conf": _NO_BAYES}
-    with no_names() as names, Rspamd(os.environ, local=local, scan_port=port, nameserver=names) as spam:
+    local = {"classifier-bayes.conf": _NO_BAYES}
+    with no_names() as names, Rspamd(os.environ, local=local, scanners=2, nameserver=names) as spam:
         yield Running(port=spam.port, pids=(spam.pid,), protocol="rspamd")
 
 
@@ -201,16 +190,9 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
 """Name -> block that runs it in front of the sink on that port."""
 
 
-def free_port() -> int:
-    """A port nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
-
-
 def await_port(port: int, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
     """Return once somebody listens there. Raises AssertionError with the end of the log."""
-    _await(lambda: _answers(port), process, log)
+    _await(lambda: answers(port), process, log)
 
 
 def await_path(path: Path) -> None:
@@ -225,8 +207,3 @@ def _await(is_ready: Callable[[], bool], process: subprocess.Popen[bytes] | None
         assert process is None or process.poll() is None, f"ended: {said}"
         assert time.monotonic() < until, f"not ready: {said}"
         time.sleep(0.05)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0

@@ -248,7 +248,7 @@ class SmtpProxy(Proxy):
         if fault.kind is Kind.SLOW:
             self.struck += 1
             await ask()
-            return await _reply(back, writer, seconds=_STEP_SECONDS)
+            return await _reply(back, writer, is_slow=True)
         await self.strike(fault, writer)
         return b""
 
@@ -300,9 +300,7 @@ class SmtpProxy(Proxy):
         reply = await taken()
         if fault.kind is Kind.SLOW:
             self.struck += 1
-            for octet in reply or REPLIES[Kind.SOFT]:
-                writer.write(bytes([octet]))
-                await asyncio.sleep(_STEP_SECONDS)
+            await _slowly(writer, reply or REPLIES[Kind.SOFT])
             if reply:
                 return
             raise _Struck
@@ -323,17 +321,22 @@ async def _read_reply(back: asyncio.StreamReader) -> bytes:
     raise _Struck
 
 
-async def _reply(back: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float = 0.0) -> bytes:
+async def _reply(back: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_slow: bool = False) -> bytes:
     """Pass one reply back, octet by octet where it takes time; it."""
     reply = await _read_reply(back)
-    if not seconds:
+    if not is_slow:
         writer.write(reply)
     else:
-        for octet in reply:
-            writer.write(bytes([octet]))
-            await asyncio.sleep(seconds)
+        await _slowly(writer, reply)
     await writer.drain()
     return reply
+
+
+async def _slowly(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Octet by octet."""
+    for octet in data:
+        writer.write(bytes([octet]))
+        await asyncio.sleep(_STEP_SECONDS)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import re
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from tests.faults.letters import Letter, delivered_from
 from tests.faults.rig import Rig, installed, redirect
 from tests.servers import postfix
 from tests.servers.gateway import wait_until
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -42,31 +40,9 @@ class Site:
     port: int
     dumps: Path
 
-    @contextmanager
-    def sink(self, *options: str) -> Iterator[None]:
+    def sink(self, *options: str) -> AbstractContextManager[None]:
         """smtp-sink for as long as the block lasts."""
-        programs = postfix._programs()
-        assert programs is not None
-        environ = {**os.environ, "LD_LIBRARY_PATH": postfix._libraries(programs)}
-        command = [
-            str(programs / "usr/sbin/smtp-sink"),
-            "-u",
-            "nobody",
-            *options,
-            f"127.0.0.1:{self.port}",
-            "9",
-        ]
-        process = subprocess.Popen(command, cwd=self.dumps, env=environ)
-        try:
-            wait_until(self._answers, "smtp-sink")
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-
-    def _answers(self) -> bool:
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+        return postfix.smtp_sink(self.port, *options, folder=self.dumps, backlog=9)
 
     def taken(self, letter: Letter) -> list[Delivered]:
         """The sink's copies; it writes lines of its own in front, ends lines with LF and adds an empty one."""
@@ -86,8 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for folder in (dumps, *dumps.parents[:3]):  # the sink gives up root before it writes
         folder.chmod(folder.stat().st_mode | 0o011)
     dumps.chmod(0o777)
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
+    port = free_port()
     with installed(root) as rig:
         redirect(rig.config, port)
         with rig.running():

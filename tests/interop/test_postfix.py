@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import smtplib
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from filterd.demo.embedded import Ports
 from filterd.demo.sink import MailSink, on_a_thread
 from tests.servers import gateway, postfix
 from tests.servers.gateway import Gateway, wait_until
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -75,7 +75,7 @@ class Mail:
 def chain(root: Path, position: str, *, options: tuple[str, ...] = (), extra: str = "") -> Iterator[Mail]:
     """Everything but the filter, which the test starts itself."""
     postfix.require()
-    ports, back = Ports.free(), _free_port()
+    ports, back = Ports.free(), free_port()
     position_line = f'position = "{position}"\n'
     with ExitStack() as stack:
         destination = stack.enter_context(on_a_thread(MailSink(root / "mailbox")))
@@ -92,12 +92,6 @@ def chain(root: Path, position: str, *, options: tuple[str, ...] = (), extra: st
             folder=root / "mailbox",
             start_filter=lambda: stack.enter_context(gateway.running(root, config, ports)),
         )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 def _original(delivered: bytes) -> bytes:

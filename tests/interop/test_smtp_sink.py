@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,28 +16,19 @@ from filterd.testing import an_envelope
 from tests.filterd.smtp_dialogue import until
 from tests.filterd.test_core_smtp_data import ENDINGS
 from tests.servers import postfix
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.real]
 
 
-@asynccontextmanager
-async def sink(folder: Path) -> AsyncIterator[int]:
+@contextmanager
+def sink(folder: Path) -> Iterator[int]:
     """A running smtp-sink that writes each message to a file of ``folder``."""
     postfix.require()
-    programs = postfix._programs()
-    assert programs is not None
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
+    port = free_port()
     _open_to_all(folder)
-    arguments = ("-u", "nobody", "-d", "%H%M%S.", f"127.0.0.1:{port}", "10")
-    environ = {**os.environ, "LD_LIBRARY_PATH": postfix._libraries(programs)}
-    process = await asyncio.create_subprocess_exec(programs / "usr/sbin/smtp-sink", *arguments, cwd=folder, env=environ)
-    try:
-        await until(lambda: _answers(port))
+    with postfix.smtp_sink(port, "-d", "%H%M%S.", folder=folder, backlog=10):
         yield port
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def _open_to_all(folder: Path) -> None:
@@ -54,16 +42,11 @@ def _dumps(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.iterdir()]
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
 async def test_a2_one_message_in_is_one_message_out(tmp_path: Path, ending: bytes) -> None:
     evil = b"first" + ending + b"MAIL FROM:<evil@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n.\r\n..\r\n"
     raw = b"Subject: x\r\n\r\n" + evil
-    async with sink(tmp_path) as port:
+    with sink(tmp_path) as port:
         settings = SmtpSettings(next_hop=f"127.0.0.1:{port}")
         async with SmtpRelay(settings, metrics=Metrics(CollectorRegistry()), hostname="gw.example") as relay:
             assert (await relay.send(an_envelope(), raw)).is_positive

@@ -24,6 +24,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.gateway import wait_until
+from tests.servers.ports import answers, free_port
+
 ROOT = Path(__file__).parents[2]
 SNIPPETS = ROOT / "deploy/postfix"
 UNPACKED = ROOT / ".servers/tree"
@@ -149,7 +152,7 @@ def running(
     assert programs is not None
     folder = Path(tempfile.mkdtemp(prefix="filterd-postfix-"))
     folder.chmod(0o755)
-    port = _free_port()
+    port = free_port()
     ports = {"10025": str(filter_port), "10026": str(return_port)}
     _lay_out(folder, programs, position, port, destination, ports, options)
     with (folder / "etc/main.cf").open("a", encoding="utf-8") as file:
@@ -170,6 +173,24 @@ def running(
     finally:
         _stop(master)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def smtp_sink(port: int, *options: str, folder: Path | None = None, backlog: int = 200) -> Iterator[None]:
+    """Postfix's smtp-sink on ``port``, in ``folder``: it takes everything and keeps nothing, unless options say so."""
+    programs = _programs()
+    assert programs is not None, "run tests/servers/fetch.sh"
+    process = subprocess.Popen(
+        [programs / "usr/sbin/smtp-sink", "-u", "nobody", *options, f"127.0.0.1:{port}", str(backlog)],
+        cwd=folder,
+        env={**os.environ, "LD_LIBRARY_PATH": _libraries(programs)},
+    )
+    try:
+        wait_until(lambda: answers(port), "smtp-sink")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _programs() -> Path | None:
@@ -233,12 +254,6 @@ def _snippet(position: str | None, name: str) -> str:
 
 def _with_ports(text: str, ports: Mapping[str, str]) -> str:
     return re.sub("|".join(ports), lambda found: ports[found[0]], text)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 def _wait_until_up(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:

@@ -83,7 +83,7 @@ class Rspamd:
         cache: Path | None = None,
         suffixes: Sequence[str] = (),
         local: Mapping[str, str] = MappingProxyType({}),
-        scan_port: int = 0,
+        scanners: int = 1,
         nameserver: str = "127.0.0.1:9",
         patience_seconds: float = 300,
     ) -> None:
@@ -95,8 +95,9 @@ class Rspamd:
         self._suffixes = tuple(suffixes)
         self._local = dict(local)
         self._nameserver = nameserver
-        self.port = scan_port
-        """Of the scanner's HTTP protocol; one is found unless it is named."""
+        self._scanners = scanners
+        self.port = 0
+        """Of the scanners' HTTP protocol, while they run."""
         self.pid = 0
         self._patience_seconds = patience_seconds
         self._stack = ExitStack()
@@ -108,8 +109,8 @@ class Rspamd:
             self.name = f"rspamd {programs.run(self._program, ['--version'], home).split()[-1].decode()}"
             self._start_redis(stack, home)
             scan, control = _free_ports(2)
-            self.port = scan = self.port or scan
             self._configure(home, scan, control)
+            self.port = scan
             arguments = [
                 "-f",
                 "-c",
@@ -176,7 +177,7 @@ class Rspamd:
         files = {
             "options.inc": options,
             "logging.inc": 'type = "console";\nlevel = "error";\n',
-            "worker-normal.inc": f'bind_socket = "127.0.0.1:{scan}";\ncount = 1;\n',
+            "worker-normal.inc": f'bind_socket = "127.0.0.1:{scan}";\ncount = {self._scanners};\n',
             "worker-controller.inc": f'bind_socket = "127.0.0.1:{control}";\n',
             "worker-proxy.inc": "enabled = false;\n",
             "redis.conf": f'servers = "{home}/redis";\n',
