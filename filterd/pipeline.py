@@ -7,11 +7,12 @@ becomes an outcome the sender can act on.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
+from filterd.beside import beside_loop
 from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.headers import Stamp, find_release, stamp
 from filterd.core.policy import Policy, decide
@@ -30,8 +31,6 @@ from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldState, Relay, Scanner, VerdictStore
 from filterd.replies import DEFERRED_BY_POLICY, HELD, REFUSED_BY_POLICY, outcome_of
-
-_LARGE_BYTES = 262_144
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +193,8 @@ class Pipeline:
         started = self._clock.monotonic()
         body = raw
         if part.envelope.channel is Channel.EMAIL:
-            body = await self._stamped(part, raw)
+            make = partial(stamp, raw, part.envelope, part.decision, self.settings.stamp)
+            body = await beside_loop(make, len(raw))
         try:
             reply = await relay.send(part.envelope, body)
             failpoint("pipeline.relayed")
@@ -210,11 +210,6 @@ class Pipeline:
             return Outcome(kind=OutcomeKind.RELAYED, reply=reply)
         kind = OutcomeKind.REFUSED if reply.is_permanent else OutcomeKind.DEFERRED
         return Outcome(kind=kind, reply=reply)
-
-    async def _stamped(self, part: Judged, raw: bytes) -> bytes:
-        """The message with our block; large ones beside the event loop, for headers are gone through one by one."""
-        arguments = (raw, part.envelope, part.decision, self.settings.stamp)
-        return stamp(*arguments) if len(raw) <= _LARGE_BYTES else await asyncio.to_thread(stamp, *arguments)
 
     async def _settle(self, judged: Sequence[Judged], outcomes: list[Outcome]) -> list[Outcome]:
         """Held parts become held only when every other part succeeded too; else the sender keeps the message."""

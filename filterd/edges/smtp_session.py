@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from filterd.beside import beside_loop
 from filterd.clock import mint_id
 from filterd.core.envelope import Channel, Envelope, Peer, Recipient
 from filterd.core.headers import count_hops, header_bytes
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 524_288
 """Headers are gone through on the event loop: this many take a fifth of a second at worst. Exim takes 1 MiB."""
 
-_LARGE_BYTES = 262_144
-"""Messages past this are looked through beside the event loop."""
 
 _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
     {MessageTooLarge: "too_large", BareNewline: "bare_newline", MailLoop: "loop"}
@@ -280,10 +280,7 @@ class SmtpSession(Dialogue):
 
     async def _checked(self, receiver: DataReceiver) -> bytes:
         """The message. Raises MessageError."""
-        if receiver.received <= _LARGE_BYTES:
-            return self._check(receiver)
-        # A thread holds the interpreter for one step at a time, each a few milliseconds; together they are too long.
-        return await asyncio.to_thread(self._check, receiver)
+        return await beside_loop(partial(self._check, receiver), receiver.received)
 
     def _check(self, receiver: DataReceiver) -> bytes:
         settings = self._edge.settings

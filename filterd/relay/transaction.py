@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from filterd.beside import beside_loop
 from filterd.core.envelope import Envelope, Recipient
 from filterd.core.smtp_address import parameter_name
 from filterd.core.smtp_data import emit
@@ -189,8 +191,7 @@ class Transaction:
             self._drop_transaction(connection)
             return refusal
         failpoint("relay.body")
-        # A large message is prepared beside the event loop: octets of dots and line ends take a while.
-        wire = emit(raw) if len(raw) <= DRAIN_ABOVE_BYTES else await asyncio.to_thread(emit, raw)
+        wire = await beside_loop(partial(emit, raw), len(raw), above=DRAIN_ABOVE_BYTES)
         count = len(self._accepted) if self._settings.next_hop_protocol == "lmtp" else 1
         futures = connection.expect(count)
         if len(wire) > DRAIN_ABOVE_BYTES:

@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.engine import URL
 
+from filterd.beside import beside_loop
 from filterd.clock import SystemClock
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
@@ -134,7 +135,7 @@ class SqlStore:
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""
         prepare = partial(quarantine.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
-        new = prepare() if len(raw) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
+        new = await beside_loop(prepare, len(raw), above=_INLINE_BYTES)
         await self._write(partial(quarantine.hold, new=new))
 
     async def settle(self, id: MessageId, state: HeldState) -> None:

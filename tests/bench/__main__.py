@@ -25,9 +25,10 @@ import numpy as np
 
 from filterd.clock import SystemClock
 from filterd.demo.messages import MAILS, as_email
-from tests.bench import load, processes
+from tests.bench import load
 from tests.bench.scan_path import corpus
 from tests.bench.systems import SYSTEMS, Running, sink
+from tests.servers import processes
 from trainer.measurement import Measurement, Table
 
 _CONNECTIONS = (1, 4, 16)

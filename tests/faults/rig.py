@@ -24,6 +24,7 @@ from filterd.store.sql import open_store
 from tests.faults.ledger import Audit, audit
 from tests.faults.letters import Letter, delivered_from, held_from, token_in
 from tests.faults.sender import Sender
+from tests.servers import processes
 from tests.servers.gateway import Gateway, running, write_settings
 
 SMTP_LIMITS = """
@@ -93,11 +94,7 @@ class Rig:
 
     def scanners(self) -> list[int]:
         """Process ids of the scanners that run now."""
-        found: list[int] = []
-        for worker in self.gateway.workers():
-            for children in Path(f"/proc/{worker}/task").glob("*/children"):
-                found += [int(pid) for pid in children.read_text(encoding="ascii").split()]
-        return found
+        return [pid for worker in self.gateway.workers() for pid in processes.children(worker)]
 
     def held_bodies(self) -> list[bytes]:
         """The bodies of the messages in custody."""

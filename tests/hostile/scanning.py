@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 import structlog
@@ -20,6 +19,7 @@ from filterd.metrics import Metrics
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.testing import an_envelope
 from tests.hostile.shapes import Hostile
+from tests.servers.processes import running_seconds
 
 MOST_SECONDS = 2.0
 MOST_BYTES = 512 << 20
@@ -112,11 +112,9 @@ async def _outcome(pool: ScannerPool, message: Hostile) -> str:
 
 
 def _processor_seconds(pool: ScannerPool) -> float:
-    """Processor time of the scanner so far (proc(5), schedstat); 0 where it has just been replaced."""
+    """Processor time of the scanner so far; 0 where it has just been replaced."""
     scanner = pool._slots[0].scanner
-    if scanner is None:
-        return 0.0
-    return int(Path(f"/proc/{scanner.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    return 0.0 if scanner is None else running_seconds(scanner.pid)
 
 
 def _replaced(registry: CollectorRegistry) -> float:

@@ -25,6 +25,7 @@ from filterd.demo.embedded import Ports
 from filterd.demo.sink import MailSink, on_a_thread
 from tests.hostile.shapes import make
 from tests.servers.gateway import Gateway, running, wait_until, write_settings
+from tests.servers.processes import children, running_seconds
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -120,11 +121,6 @@ def say(client: smtplib.SMTP, raw: bytes) -> int:
     return client.getreply()[0]
 
 
-def _running_seconds(pid: int) -> float:
-    """Processor time of the main thread of ``pid``, where its event loop runs (proc(5), schedstat)."""
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
 class Pinger:
     """Asks the daemon for a word again and again: the slowest answer is the longest its loop was busy.
 
@@ -151,10 +147,10 @@ class Pinger:
 
     def _run(self) -> None:
         while not self._is_over.is_set():
-            used, started = _running_seconds(self._worker), time.monotonic()
+            used, started = running_seconds(self._worker), time.monotonic()
             assert self._client.noop()[0] == 250
             waited = time.monotonic() - started
-            self.worst = max(self.worst, min(waited, _running_seconds(self._worker) - used))
+            self.worst = max(self.worst, min(waited, running_seconds(self._worker) - used))
             self.answers += 1
             time.sleep(0.002)
 
@@ -191,14 +187,14 @@ def test_b5_scanner_when_killed_is_replaced_within_a_second(root: Path, next_hop
         (worker,) = gateway.workers()
         assert say(client, HAM) == 250
         for _ in range(2 * ROUNDS):
-            (before,) = _children(worker)
+            (before,) = children(worker)
             os.kill(before, signal.SIGKILL)
             wait_until(partial(_is_dead, before))
             started = time.monotonic()
             assert say(client, HAM) == 250
             waited = time.monotonic() - started
-            (after,) = _children(worker)
-            took.append(min(waited, _running_seconds(after)))
+            (after,) = children(worker)
+            took.append(min(waited, running_seconds(after)))
             assert after != before
         assert not gateway.events("scan.failed")
     print(f"replaced and scored within {min(took):.2f} s, of {[round(t, 2) for t in took]}")  # noqa: T201
@@ -216,10 +212,6 @@ def _is_dead(pid: int) -> bool:
         return True
     state = (path / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
     return state == "Z" and len(list((path / "task").iterdir())) == 1
-
-
-def _children(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def test_a9_thousand_slow_senders_do_not_double_what_others_wait(root: Path, next_hop: int) -> None:

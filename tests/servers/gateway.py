@@ -19,6 +19,7 @@ from typing import Any
 from filterd.core.envelope import Channel
 from filterd.demo.embedded import Ports
 from tests.filterd.tiny_bundle import write_bundle
+from tests.servers import processes
 
 PATIENCE_SECONDS = 60.0
 """Longest wait for anything; a busy machine takes its time."""
@@ -62,8 +63,7 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
-        return [int(pid) for pid in children.split()]
+        return processes.children(self.process.pid)
 
 
 def wait_until(condition: Callable[[], Any], what: str = "") -> Any:

@@ -1,4 +1,4 @@
-"""What a process and everything it started has used: CPU time and memory, from /proc."""
+"""What a process started, and what it and all of that has used: from /proc."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ _UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14
 """Fields of /proc/PID/stat after the name (proc(5))."""
 
 
+def children(pid: int) -> list[int]:
+    """Processes that this one started and has not buried."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, task.read_text(encoding="ascii").split())
+        except OSError:
+            continue
+    return found
+
+
 def family(pid: int) -> Iterator[int]:
     """The process and its descendants that run now."""
     yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text(encoding="ascii").split()
-        except OSError:
-            continue
-        for child in children:
-            yield from family(int(child))
+    for child in children(pid):
+        yield from family(child)
+
+
+def running_seconds(pid: int) -> float:
+    """Processor time of the main thread (proc(5), schedstat), where an event loop runs."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
 
 def cpu_seconds(pid: int) -> float:
