@@ -26,16 +26,18 @@ from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.routes import routes
 from filterd.errors import BundleError, ConfigError
+from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.registry import Registry, packaged_models
 from filterd.listeners import Listener
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.notify import Notifier
 from filterd.pipeline import Pipeline, Settings
-from filterd.policies import policies_of
+from filterd.policies import policies_of, version_of
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
+from filterd.report_keeper import ReportKeeper
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
@@ -73,6 +75,7 @@ def pipeline_settings(config: Config) -> Settings:
         scan_down=config.policy.scan_down,
         scan_down_defer_seconds=config.policy.scan_down_defer_seconds,
         is_tagging_when_store_down=config.policy.store_down == "tag",
+        policy_version=version_of(config),
     )
 
 
@@ -138,7 +141,20 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         ScannerPool(locate=models.locate, settings=PoolSettings.of(config.scan), events=events, metrics=metrics)
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
-    pipeline = Pipeline(scanner=scanners, store=books, clock=clock, metrics=metrics, events=events, settings=settings)
+    memory = ReportedMemory()
+    pipeline = Pipeline(
+        scanner=scanners,
+        store=books,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+        settings=settings,
+        memory=memory,
+    )
+    learning = config.learning
+    reports = ReportKeeper(
+        memory, store, clock=clock, metrics=metrics, days=learning.memory_days, most=learning.memory_size
+    )
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(
@@ -197,6 +213,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events.scan_state("down")
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "store": lambda: keeper.watch(store),
+        "reports": reports.watch,
         "outbox": outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from filterd import __version__, failpoints
-from filterd.commands import check, config, db, model, quarantine, report, serve, token, verdicts
+from filterd.commands import check, config, db, model, quarantine, report, serve, token, undo, verdicts
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
 EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
@@ -30,6 +30,7 @@ def build() -> typer.Typer:
     app.command("check")(check.run)
     app.command("verdicts")(verdicts.run)
     app.command("report")(report.run)
+    app.command("undo")(undo.run)
     app.add_typer(quarantine.app, name="quarantine")
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from filterd import failpoints
 from filterd.errors import ConfigError
-from filterd.settings import Config, Secret
+from filterd.setting_types import Secret
+from filterd.settings import Config
 
 ENVIRONMENT_PREFIX = "FILTERD_"
 RELOADABLE = ("policy", "models")

@@ -26,6 +26,7 @@ EDGES = ("smtp", "http")
 UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
+_EFFECT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 600)
 _PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
@@ -101,6 +102,18 @@ class Metrics:
         )
         self.releases = Counter("filterd_releases", "Messages released by people.", registry=registry)
         self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
+        self.reports_remembered = Gauge(
+            "filterd_reports_remembered",
+            "Labels that near-duplicates are recognised by.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.report_to_effect_seconds = Histogram(
+            "filterd_report_to_effect_seconds",
+            "From a label or its revocation until a worker acts on it.",
+            buckets=_EFFECT_SECONDS,
+            registry=registry,
+        )
         self.webhooks = Counter("filterd_webhooks", "Webhook calls.", ("provider", "result"), registry=registry)
         self.sms_forward_failures = Counter(
             "filterd_sms_forward_failures", "Failed calls of a customer's URL.", ("provider",), registry=registry

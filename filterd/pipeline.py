@@ -16,7 +16,19 @@ from filterd.beside import beside_loop
 from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.headers import Stamp, find_release, stamp
 from filterd.core.policy import Policy, decide
-from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason, Reply, Scan, ScanFailure, Verdict
+from filterd.core.reported import Report, resolve
+from filterd.core.verdict import (
+    Action,
+    Decision,
+    Label,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Reply,
+    Scan,
+    ScanFailure,
+    Verdict,
+)
 from filterd.errors import (
     Overloaded,
     RelayAmbiguous,
@@ -27,9 +39,16 @@ from filterd.errors import (
     Unscannable,
 )
 from filterd.failpoints import failpoint
+from filterd.feedback_ports import ReportMemory
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, HeldState, Relay, Scanner, VerdictStore
+from filterd.ports import (
+    Clock,
+    HeldState,
+    Relay,
+    Scanner,
+    VerdictStore,
+)
 from filterd.replies import DEFERRED_BY_POLICY, HELD, REFUSED_BY_POLICY, outcome_of
 
 
@@ -43,6 +62,8 @@ class Settings:
     scan_down: str = "ladder"
     scan_down_defer_seconds: float = 300.0
     is_tagging_when_store_down: bool = False
+    policy_version: str = ""
+    """Stands in every verdict: 12 hex digits of what was decided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +94,10 @@ class Pipeline:
         metrics: Metrics,
         events: Events,
         settings: Settings,
+        memory: ReportMemory,
     ) -> None:
         self._scanner = scanner
+        self._memory = memory
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -92,8 +115,9 @@ class Pipeline:
             timings["scan"] = self._clock.monotonic() - started
             outcomes = await self._act(judged, raw, relay, timings)
             timings["total"] = self._clock.monotonic() - started
+            version = self.settings.policy_version
             verdicts = tuple(
-                Verdict.of(part.envelope, len(raw), part.decision, outcome, MappingProxyType(timings))
+                Verdict.of(part.envelope, len(raw), part.decision, outcome, MappingProxyType(timings), version)
                 for part, outcome in zip(judged, outcomes, strict=True)
             )
             for verdict in verdicts:
@@ -110,7 +134,21 @@ class Pipeline:
         if isinstance(scan, Overloaded):
             decision = Decision(action=Action.DEFER, reason=Reason.SCAN_DOWN, detail="overloaded")
             return (Judged(envelope=envelope, decision=decision),)
-        return tuple(group(scan, envelope, self._policy(envelope.channel)))
+        reports = self._memory.find(envelope.channel, scan.fingerprint) if isinstance(scan, Scan) else ()
+        judged = tuple(group(scan, envelope, self._policy(envelope.channel), reports))
+        if reports and isinstance(scan, Scan):
+            self._note_agreement(judged, reports, scan.model)
+        return judged
+
+    def _note_agreement(self, judged: Sequence[Judged], reports: Sequence[Report], model: str) -> None:
+        """Tell the memory what the model alone would have said."""
+        for part in judged:
+            decision = part.decision
+            if decision.reason in _OWN_LABEL:
+                self._memory.note_agreement(reports, _OWN_LABEL[decision.reason], model)
+            elif decision.reason is Reason.REPORTED:
+                is_ham = decision.action is Action.ACCEPT
+                self._memory.note_agreement(reports, Label.SPAM if is_ham else Label.HAM, model)
 
     async def _scan(self, envelope: Envelope, raw: bytes) -> Scan | ScanFailure | Overloaded:
         try:
@@ -240,18 +278,22 @@ class Pipeline:
             self._events.record_failed(verdict.id, exc.detail)
 
 
-def group(scan: Scan | ScanFailure, envelope: Envelope, policy: Policy) -> list[Judged]:
-    """One ``Judged`` per different decision, recipients in their order.
+_OWN_LABEL = {Reason.HAM: Label.HAM, Reason.SPAM: Label.SPAM}
+
+
+def group(scan: Scan | ScanFailure, envelope: Envelope, policy: Policy, reports: Sequence[Report] = ()) -> list[Judged]:
+    """One ``Judged`` per different decision, recipients in their order; ``reports`` are on near-duplicates.
 
     A message that only some recipients' rules would reject is held for them: one reply speaks for all.
     """
-    by_scopes: dict[tuple[int, ...], Decision] = {}
+    known: dict[tuple[object, ...], Decision] = {}
     groups: list[tuple[Decision, list[Recipient]]] = []
     for recipient in envelope.recipients:
-        key = tuple(id(scope) for scope in policy.scopes(recipient))
-        if key not in by_scopes:
-            by_scopes[key] = decide(scan, envelope, recipient, policy)
-        decision = by_scopes[key]
+        reported = resolve(reports, recipient.address, policy.agreement)
+        key = (reported, *(id(scope) for scope in policy.scopes(recipient)))
+        if key not in known:
+            known[key] = decide(scan, envelope, recipient, policy, reported)
+        decision = known[key]
         members = next((m for d, m in groups if d == decision), None)
         if members is None:
             groups.append((decision, [recipient]))

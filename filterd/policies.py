@@ -7,6 +7,8 @@ after them (``core.policy`` has the precedence).
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -14,6 +16,7 @@ from types import MappingProxyType
 from filterd.core.bundle import POINT_NAMES
 from filterd.core.envelope import Channel
 from filterd.core.policy import Policy, Rule, Scope, SenderList, Threshold
+from filterd.core.reported import Agreement
 from filterd.core.verdict import Action
 from filterd.errors import ConfigError
 from filterd.settings import Config, OverrideSettings, PolicySettings, RuleSettings
@@ -35,8 +38,15 @@ def policies_of(config: Config) -> Mapping[Channel, Policy]:
         overrides=MappingProxyType(_overrides(settings, default.rule)),
         deny_action=Action(settings.deny_action),
         can_reject=config.smtp.position == "before-queue",
+        agreement=Agreement(domain=config.learning.domain_reporters, all=config.learning.all_reporters),
     )
     return MappingProxyType({Channel.EMAIL: policy, Channel.SMS: replace(policy, can_reject=False)})
+
+
+def version_of(config: Config) -> str:
+    """12 hex digits that stand for everything a decision depends on besides model and reports."""
+    text = json.dumps([config.policy.model_dump(mode="json"), config.learning.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _rule(where: str, settings: RuleSettings) -> Rule:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
 from filterd.core.smtp_reply import Offers
-from filterd.core.verdict import Action, Decision, Feedback, Reason, Reply, Scan, Verdict
+from filterd.core.verdict import Action, Decision, Evidence, Reason, Reply, Scan, Verdict
 
 
 class Clock(Protocol):
@@ -144,6 +144,12 @@ class VerdictRow:
     model: str
     fingerprint: str
     elapsed_seconds: float
+    policy: str = ""
+    """Version of the policy that decided."""
+    reports: tuple[int, ...] = ()
+    """Numbers of the reports that decided."""
+    evidence: tuple[Evidence, ...] = ()
+    signals: tuple[str, ...] = ()
 
 
 class VerdictStore(Protocol):
@@ -189,22 +195,6 @@ class Quarantine(Protocol):
 
     async def delete_held(self, id: MessageId, by: str) -> None:
         """Drop the body and keep the audit row. Raises NotFound, or UsageError if it is already gone."""
-        ...
-
-
-class FeedbackLedger(Protocol):
-    """People's labels: appended, revocable, never edited."""
-
-    async def add_feedback(self, feedback: Feedback) -> bool:
-        """Whether it was new (idempotent per reporter, message and label). Raises NotFound for an unknown id."""
-        ...
-
-    async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
-        """Raises NotFound."""
-        ...
-
-    async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
-        """The latest verdicts, newest first."""
         ...
 
 

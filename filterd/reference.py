@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from filterd.settings import Config, Secret
+from filterd.setting_types import Secret
+from filterd.settings import Config
 
 _WIDTH = 116
 

@@ -14,9 +14,16 @@ from filterd.core.headers import Stamp, release_header
 from filterd.core.verdict import Feedback, Label, Reply
 from filterd.errors import FilterdError, TemporaryError
 from filterd.failpoints import failpoint
+from filterd.feedback_ports import FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, FeedbackLedger, HeldMessage, Quarantine, Relay, SmsInbox
+from filterd.ports import (
+    Clock,
+    HeldMessage,
+    Quarantine,
+    Relay,
+    SmsInbox,
+)
 
 LEASE_SECONDS = 300.0
 """Longer than the next hop may take to answer."""

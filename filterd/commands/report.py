@@ -25,9 +25,12 @@ _HEADER_BYTES = 1_048_576
 def run(
     label: Annotated[Label, typer.Argument(help="What the message really was.")],
     message: Annotated[str, typer.Argument(help="Its id, or a file with the mail as it was delivered.")],
+    recipient: Annotated[
+        str, typer.Option("--for", help="Address of the recipient who says so; without it, you say so for everybody.")
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Report a message as spam or ham; the next model learns from it."""
+    """Report a message as spam or ham: near copies are treated so at once, and the next model learns from it."""
     from filterd.commands import context
 
     id = MessageId(message) if _ID.fullmatch(message) else id_in(Path(message))
@@ -37,8 +40,15 @@ def run(
         from filterd.clock import SystemClock
         from filterd.core.verdict import Feedback
 
+        # Whoever may write to the database is the administrator.
         feedback = Feedback(
-            message_id=id, label=label, reporter=context.user_name(), given_at=SystemClock().now(), origin="cli"
+            message_id=id,
+            label=label,
+            reporter=recipient or context.user_name(),
+            given_at=SystemClock().now(),
+            origin="cli",
+            recipient=recipient,
+            is_for_all=not recipient,
         )
         is_new = await store.add_feedback(feedback)
         bootstrap.events_of(config).feedback(feedback, is_new=is_new)

@@ -74,3 +74,15 @@ class Envelope:
 def domain_of(address: str) -> str:
     """The part after the last ``@`` in lower case, without a trailing dot; empty where there is none."""
     return address.rpartition("@")[2].lower().rstrip(".") if "@" in address else ""
+
+
+def address_key(address: str) -> str:
+    """What an address or number is looked up by: lower case, a number without its plus sign."""
+    key = address.strip().lower()
+    return key if "@" in key else key.removeprefix("+")
+
+
+def is_within(domain: str, other: str) -> bool:
+    """Whether ``domain`` is ``other`` or below it; case and a leading ``@`` of the latter do not matter."""
+    name = other.lower().removeprefix("@").rstrip(".")
+    return domain == name or domain.endswith(f".{name}")

@@ -7,8 +7,8 @@ Precedence, first match wins:
    address or phone number beats a domain (the longest first), a domain beats an IP address or network (the
    narrowest first); where an allow and a deny entry are equally narrow, allow wins: lost mail costs more than
    seen spam;
-3. a reported near-duplicate (``fuzzy``);
-4. a failed scan: ``unscannable`` and ``scan_down`` say what happens;
+3. a failed scan: ``unscannable`` and ``scan_down`` say what happens;
+4. reports on near-duplicates, where they say otherwise than the thresholds (``core.reported``);
 5. the thresholds, the most severe action first.
 
 Entries are matched against the envelope sender, the visible author (From) and the client's IP address. An entry
@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from filterd.core.envelope import Envelope, Recipient, domain_of
-from filterd.core.verdict import Action, Decision, Reason, Scan, ScanFailure
+from filterd.core.reported import Agreement, Reported
+from filterd.core.verdict import Action, Decision, Label, Reason, Scan, ScanFailure
 
 Threshold = str | float
 """Name of an operating point of the bundle, or a probability in [0, 1]."""
@@ -130,6 +131,8 @@ class Policy:
     """What applies now: the ladder from defer to accept is climbed by the pipeline."""
     can_reject: bool = True
     """False after the queue: a rejection there would be a bounce to a forged sender."""
+    agreement: Agreement = field(default_factory=Agreement)
+    """How many must agree before a report counts for others."""
 
     def scopes(self, recipient: Recipient) -> tuple[Scope, ...]:
         """The scopes of ``recipient``, narrowest first; the last one is the default."""
@@ -138,8 +141,17 @@ class Policy:
         return (*found, self.default)
 
 
-def decide(scan: Scan | ScanFailure, envelope: Envelope, recipient: Recipient, policy: Policy) -> Decision:
-    """The decision for one recipient; see the module docstring for the precedence."""
+def decide(
+    scan: Scan | ScanFailure,
+    envelope: Envelope,
+    recipient: Recipient,
+    policy: Policy,
+    reported: Reported | None = None,
+) -> Decision:
+    """The decision for one recipient; see the module docstring for the precedence.
+
+    ``reported`` is what reports on near-duplicates of the message mean for this recipient.
+    """
     scopes = policy.scopes(recipient)
     known = scan if isinstance(scan, Scan) else None
     listed = _listed(known, envelope, scopes, policy)
@@ -152,7 +164,39 @@ def decide(scan: Scan | ScanFailure, envelope: Envelope, recipient: Recipient, p
         return Decision(action=_possible(rule.unscannable, policy), reason=Reason.UNSCANNABLE)
     if scan is ScanFailure.SCAN_DOWN or known is None:
         return Decision(action=policy.scan_down, reason=Reason.SCAN_DOWN)
-    return _by_threshold(known, rule, policy)
+    decision = _by_threshold(known, rule, policy)
+    return decision if reported is None else _by_reports(decision, rule, reported)
+
+
+def _by_reports(decision: Decision, rule: Rule, reported: Reported) -> Decision:
+    """``decision`` where it agrees with the reports, else what they say.
+
+    Reported spam is held where anything is, and never rejected: a report may be wrong, and what is held can be
+    released.
+    """
+    if reported.label is Label.HAM:
+        action = Action.ACCEPT
+    elif rule.quarantine_at is not None or rule.reject_at is not None:
+        action = Action.QUARANTINE
+    elif rule.tag_at is not None:
+        action = Action.TAG
+    else:
+        return decision
+    severity = _SEVERITY[decision.action] - _SEVERITY[action]
+    if severity == 0 or (severity > 0 and reported.label is Label.SPAM):
+        return decision
+    return Decision(
+        action=action,
+        reason=Reason.REPORTED,
+        detail=f"{reported.label} to {reported.scope}, report {reported.reports[-1]}",
+        threshold=decision.threshold,
+        scan=decision.scan,
+        subject_tag=rule.subject_tag if action is Action.TAG else "",
+        reports=reported.reports,
+    )
+
+
+_SEVERITY = {Action.ACCEPT: 0, Action.TAG: 1, Action.QUARANTINE: 2, Action.REJECT: 3, Action.DEFER: 0}
 
 
 def _listed(scan: Scan | None, envelope: Envelope, scopes: tuple[Scope, ...], policy: Policy) -> Decision | None:

@@ -107,6 +107,8 @@ class Decision:
     scan: Scan | None = None
     subject_tag: str = ""
     """Put in front of the subject when the action is tag; empty leaves it alone."""
+    reports: tuple[int, ...] = ()
+    """Numbers of the reports on near-duplicates that decided, ascending; empty where others did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +165,18 @@ class Verdict:
     elapsed_seconds: float
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Seconds per stage: scan, relay, hold."""
+    policy: str = ""
+    """Version of the policy that decided: 12 hex digits."""
 
     @classmethod
     def of(
-        cls, envelope: Envelope, size_bytes: int, decision: Decision, outcome: Outcome, timings: Mapping[str, float]
+        cls,
+        envelope: Envelope,
+        size_bytes: int,
+        decision: Decision,
+        outcome: Outcome,
+        timings: Mapping[str, float],
+        policy: str = "",
     ) -> Verdict:
         """The record of ``envelope``; ``timings["total"]`` is the elapsed time in seconds."""
         return cls(
@@ -181,6 +191,7 @@ class Verdict:
             outcome=outcome,
             elapsed_seconds=timings.get("total", 0.0),
             timings=timings,
+            policy=policy,
         )
 
 
@@ -194,4 +205,8 @@ class Feedback:
     """Who says so: token name, login or ``cli``."""
     given_at: datetime
     origin: str = "api"
-    """Where it came from: api, cli, web, mail, release."""
+    """Where it came from: api, cli, web, mail, spool, release."""
+    recipient: str = ""
+    """The recipient who says so, whose mail it then speaks for first; empty means all recipients of the message."""
+    is_for_all: bool = False
+    """Said by an administrator: it counts for every recipient at once."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, insert, select, text, update
 from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
 from filterd.ports import Arrival, SmsMessage, SmsPart
-from filterd.store.schema import SmsMessageRecord, SmsPartRecord, address_key, id_key
+from filterd.store.schema import SmsMessageRecord, SmsPartRecord, id_key, lookup_key
 
 JUDGE_SECONDS = 60.0
 """How long the webhook that completed a message has to judge it before somebody else does."""
@@ -82,8 +82,8 @@ def _open_message(connection: Connection, part: SmsPart) -> MessageId | None:
         select(SmsMessageRecord.id)
         .where(
             SmsMessageRecord.provider == part.provider,
-            SmsMessageRecord.sender_key == address_key(part.sender),
-            SmsMessageRecord.recipient_key == address_key(part.recipient),
+            SmsMessageRecord.sender_key == lookup_key(part.sender),
+            SmsMessageRecord.recipient_key == lookup_key(part.recipient),
             SmsMessageRecord.reference == id_key(part.reference),
             SmsMessageRecord.parts == part.parts,
             SmsMessageRecord.state == SmsState.PARTIAL.value,
@@ -100,8 +100,8 @@ def _begin(connection: Connection, part: SmsPart, id: MessageId, state: SmsState
         insert(SmsMessageRecord).values(
             id=id,
             provider=part.provider,
-            sender_key=address_key(part.sender),
-            recipient_key=address_key(part.recipient),
+            sender_key=lookup_key(part.sender),
+            recipient_key=lookup_key(part.recipient),
             reference=id_key(part.reference),
             parts=max(part.parts, 1),
             state=state.value,

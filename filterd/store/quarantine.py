@@ -28,7 +28,7 @@ from filterd.errors import NotFound, StoreUnavailable, UsageError
 from filterd.ports import HeldMessage, HeldState, HeldSummary
 from filterd.replies import HELD
 from filterd.store import verdicts
-from filterd.store.schema import AuditRecord, HeldRecord, HeldRetryRecord, address_key, only_key, plain
+from filterd.store.schema import AuditRecord, HeldRecord, HeldRetryRecord, lookup_key, only_key, plain
 
 ACK_UNKNOWN = "ack-unknown"
 """Detail of a message whose process died before its sender was answered: the sender may have it too."""
@@ -62,7 +62,7 @@ def prepare(envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool
         "state_at": now,
         "received_at": envelope.received_at,
         "sender": envelope.sender,
-        "sender_key": address_key(envelope.sender),
+        "sender_key": lookup_key(envelope.sender),
         "recipients": list(addresses),
         "recipient_key": only_key(addresses),
         "subject": subject,

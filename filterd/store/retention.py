@@ -18,7 +18,7 @@ from filterd.store.schema import (
     HeldRecord,
     SmsMessageRecord,
     VerdictRecord,
-    address_key,
+    lookup_key,
     only_key,
 )
 
@@ -73,18 +73,32 @@ def erase(connection: Connection, address: str, by: str, now: datetime) -> dict[
 
     Returns rows per table. The audit row says how many, not whose.
     """
-    key = address_key(address)
+    key = lookup_key(address)
     ids = _messages_of(connection, key)
     counts = {"verdict": _erase_verdicts(connection, key), "held": _erase_held(connection, key)}
     left = set(connection.scalars(select(VerdictRecord.id).where(VerdictRecord.id.in_(ids))))
     reporters = func.lower(FeedbackRecord.reporter) == key
     gone = FeedbackRecord.message_id.in_([id for id in ids if id not in left])
     counts["feedback"] = connection.execute(delete(FeedbackRecord).where(or_(reporters, gone))).rowcount
+    counts["feedback"] += _erase_feedback(connection, key)
     counts["sms"] = connection.execute(
         delete(SmsMessageRecord).where(or_(SmsMessageRecord.sender_key == key, SmsMessageRecord.recipient_key == key))
     ).rowcount
     audit(connection, now, by, "erased", "", json.dumps(counts))
     return counts
+
+
+def _erase_feedback(connection: Connection, key: str) -> int:
+    """Labels on what ``key`` sent, and ``key`` out of those that speak for its mail."""
+    count = connection.execute(delete(FeedbackRecord).where(FeedbackRecord.sender_key == key)).rowcount
+    for row in _shared(connection, FeedbackRecord, key):
+        left = _without(row.recipients, key)
+        this = FeedbackRecord.id == row.id
+        connection.execute(
+            update(FeedbackRecord).where(this).values(recipients=left) if left else delete(FeedbackRecord).where(this)
+        )
+        count += 1
+    return count
 
 
 def _messages_of(connection: Connection, key: str) -> list[str]:
@@ -114,7 +128,7 @@ def _erase_held(connection: Connection, key: str) -> int:
         left = _without(row.recipients, key)
         if left:
             tree = row.envelope | {
-                "recipients": [pair for pair in row.envelope["recipients"] if address_key(pair[0]) != key]
+                "recipients": [pair for pair in row.envelope["recipients"] if lookup_key(pair[0]) != key]
             }
             values = {
                 "recipients": left,
@@ -129,17 +143,20 @@ def _erase_held(connection: Connection, key: str) -> int:
     return count
 
 
-def _shared(connection: Connection, table: type[VerdictRecord | HeldRecord], key: str) -> list[Row[Any]]:
+def _shared(
+    connection: Connection, table: type[VerdictRecord | HeldRecord | FeedbackRecord], key: str
+) -> list[Row[Any]]:
     """Rows with several recipients, ``key`` among them."""
     # Narrowed down by the domain, which is ASCII in a list of recipients as received; then read and compared.
     needle = domain_of(key) if domain_of(key).isascii() else ""
     lists = func.lower(type_coerce(table.recipients, Text))
     columns = [c for c in table.__table__.c if c.name != "body"]
-    rows = connection.execute(
-        select(*columns).where(table.recipient_key == "", lists.contains(needle, autoescape=True))
-    )
-    return [row for row in rows if any(address_key(a) == key for a in row.recipients)]
+    query = select(*columns).where(lists.contains(needle, autoescape=True))
+    if table is not FeedbackRecord:
+        query = query.where(table.__table__.c.recipient_key == "")
+    rows = connection.execute(query)
+    return [row for row in rows if any(lookup_key(a) == key for a in row.recipients)]
 
 
 def _without(recipients: list[str], key: str) -> list[str]:
-    return [a for a in recipients if address_key(a) != key]
+    return [a for a in recipients if lookup_key(a) != key]

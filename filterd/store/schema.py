@@ -1,6 +1,6 @@
 """The tables. Rows are not domain objects: the modules beside this one turn one into the other.
 
-Addresses and numbers stand twice: as received, and as a key (``address_key``) that can be looked up to erase a
+Addresses and numbers stand twice: as received, and as a key (``lookup_key``) that can be looked up to erase a
 person. Free text from the outside is stored as ``Plain``: what a database cannot hold (NUL, lone surrogates) becomes
 U+FFFD; where every character must survive, the text is JSON with ASCII escapes.
 """
@@ -31,6 +31,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from filterd.core.envelope import address_key
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -96,10 +98,9 @@ def plain(value: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def address_key(address: str) -> str:
-    """What an address or number is looked up by: lower case, a number without its plus sign."""
-    key = plain(address).strip().lower()[:KEY_CHARS]
-    return key if "@" in key else key.removeprefix("+")
+def lookup_key(address: str) -> str:
+    """``address_key`` as a column holds it."""
+    return address_key(plain(address))[:KEY_CHARS]
 
 
 def id_key(id: str) -> str:
@@ -110,7 +111,7 @@ def id_key(id: str) -> str:
 
 def only_key(addresses: Sequence[str]) -> str:
     """The key of the only address; empty where there are several, which are looked for in their list."""
-    return address_key(addresses[0]) if len(addresses) == 1 else ""
+    return lookup_key(addresses[0]) if len(addresses) == 1 else ""
 
 
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -158,6 +159,13 @@ class VerdictRecord(Base):
     model: Mapped[str]
     fingerprint: Mapped[str]
     elapsed_seconds: Mapped[float]
+    policy: Mapped[str]
+    """Version of the policy that decided."""
+    reports: Mapped[Any] = mapped_column(Exact)
+    """Numbers of the reports that decided."""
+    evidence: Mapped[Any] = mapped_column(Exact)
+    """[word, how far it moved the logit], strongest first."""
+    signals: Mapped[Any] = mapped_column(Exact)
 
 
 class HeldRecord(Base):
@@ -213,7 +221,10 @@ class HeldRetryRecord(Base):
 
 
 class FeedbackRecord(Base):
-    """One label by one reporter. The text of the ledger never changes; a label can only be revoked."""
+    """One label by one reporter, and what must be known of its message once the verdict is gone.
+
+    The text of the ledger never changes; a label can only be revoked or, as a memory of near-duplicates, retire.
+    """
 
     __tablename__ = "feedback"
     __table_args__ = (
@@ -226,6 +237,7 @@ class FeedbackRecord(Base):
             postgresql_where=text("revoked_at IS NULL"),
         ),
         Index(None, "given_at"),
+        Index(None, "changed_at"),
     )
 
     id: Mapped[int] = mapped_column(_Serial, primary_key=True)
@@ -235,6 +247,19 @@ class FeedbackRecord(Base):
     origin: Mapped[str]
     given_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str]
+    retired_at: Mapped[datetime | None]
+    """When the model in service was seen to get its near-duplicates right by itself."""
+    changed_at: Mapped[datetime]
+    """When this row last became something else: what every worker looks for."""
+    channel: Mapped[str] = mapped_column(String(8))
+    fingerprint: Mapped[str]
+    sender_key: Mapped[str]
+    recipients: Mapped[Any] = mapped_column(Exact)
+    """Keys of those it speaks for first."""
+    is_for_all: Mapped[bool]
+    model: Mapped[str]
+    """The bundle that had judged the message."""
 
 
 class SmsMessageRecord(Base):

@@ -21,9 +21,20 @@ from filterd.clock import SystemClock
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
 from filterd.errors import StoreFull, StoreUnavailable, UsageError
-from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, Token, VerdictRow
+from filterd.feedback_ports import Labels, ReportChange
+from filterd.ports import (
+    Arrival,
+    Clock,
+    HeldMessage,
+    HeldState,
+    HeldSummary,
+    SmsMessage,
+    SmsPart,
+    Token,
+    VerdictRow,
+)
 from filterd.settings import Config
-from filterd.store import inbox, migrate, quarantine, retention, tokens, verdicts
+from filterd.store import inbox, ledger, migrate, quarantine, retention, tokens, verdicts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.retention import Retention
 from filterd.store.schema import HeldRecord
@@ -178,7 +189,22 @@ class SqlStore:
 
     async def add_feedback(self, feedback: Feedback) -> bool:
         """See ``ports.FeedbackLedger``."""
-        return await self._write(partial(verdicts.add_feedback, feedback=feedback))
+        return await self._write(partial(ledger.add_feedback, feedback=feedback))
+
+    async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
+        """See ``ports.FeedbackLedger``."""
+        if labels.is_empty:
+            raise UsageError("say which labels to revoke")
+        operation = partial(ledger.revoke, meant=labels, by=by, now=self._clock.now(), is_rehearsal=is_rehearsal)
+        return await self._write(operation)
+
+    async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
+        """See ``ports.Reports``."""
+        return await self._read(partial(ledger.changes, since=since, most=most))
+
+    async def retire(self, ids: Sequence[int]) -> None:
+        """See ``ports.Reports``."""
+        await self._write(partial(ledger.retire, ids=ids, now=self._clock.now()))
 
     async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
         """See ``ports.FeedbackLedger``."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Row, Table, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, Row, Table, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from filterd.core.envelope import Channel, Envelope, MessageId
-from filterd.core.verdict import Action, Decision, Feedback, Outcome, Reason, Verdict
+from filterd.core.verdict import Action, Decision, Evidence, Outcome, Reason, Verdict
 from filterd.errors import NotFound
 from filterd.ports import VerdictRow
 from filterd.store.schema import (
-    FeedbackRecord,
     HeldRecord,
     HeldRetryRecord,
     VerdictRecord,
-    address_key,
+    lookup_key,
     only_key,
 )
 
@@ -42,7 +40,7 @@ def row_from(verdict: Verdict) -> dict[str, Any]:
         "channel": verdict.channel.value,
         "received_at": verdict.received_at,
         "sender": verdict.sender,
-        "sender_key": address_key(verdict.sender),
+        "sender_key": lookup_key(verdict.sender),
         "recipients": list(verdict.recipients),
         "recipient_key": only_key(verdict.recipients),
         "peer": verdict.peer,
@@ -59,6 +57,10 @@ def row_from(verdict: Verdict) -> dict[str, Any]:
         "model": scan.model if scan else "",
         "fingerprint": scan.fingerprint if scan else "",
         "elapsed_seconds": verdict.elapsed_seconds,
+        "policy": verdict.policy,
+        "reports": list(decision.reports),
+        "evidence": [[found.token, round(found.weight, 5)] for found in scan.evidence] if scan else [],
+        "signals": list(scan.signals) if scan else [],
     }
 
 
@@ -83,6 +85,10 @@ def verdict_from(row: Row[Any]) -> VerdictRow:
         model=row.model,
         fingerprint=row.fingerprint,
         elapsed_seconds=row.elapsed_seconds,
+        policy=row.policy,
+        reports=tuple(row.reports),
+        evidence=tuple(Evidence(token=token, weight=weight) for token, weight in row.evidence),
+        signals=tuple(row.signals),
     )
 
 
@@ -140,39 +146,3 @@ def message_of(connection: Connection, id: str) -> str:
     if message is None:
         raise NotFound(f"no message {id}")
     return message
-
-
-def add_feedback(connection: Connection, feedback: Feedback) -> bool:
-    """Append the label and revoke the reporter's earlier, opposite one; False where it stands already.
-
-    Raises NotFound.
-    """
-    message = message_of(connection, feedback.message_id)
-    active = (
-        FeedbackRecord.message_id == message,
-        FeedbackRecord.reporter == feedback.reporter,
-        FeedbackRecord.revoked_at.is_(None),
-    )
-    label = connection.scalar(select(FeedbackRecord.label).where(*active).with_for_update())
-    if label == feedback.label.value:
-        return False
-    if label is not None:
-        connection.execute(update(FeedbackRecord).where(*active).values(revoked_at=feedback.given_at))
-    connection.execute(
-        insert(FeedbackRecord).values(
-            message_id=message,
-            label=feedback.label.value,
-            reporter=feedback.reporter,
-            origin=feedback.origin,
-            given_at=feedback.given_at,
-        )
-    )
-    return True
-
-
-def labels(connection: Connection, since: datetime | None = None) -> Sequence[Row[Any]]:
-    """Labels that stand, oldest first."""
-    statement = select(FeedbackRecord).where(FeedbackRecord.revoked_at.is_(None)).order_by(FeedbackRecord.id)
-    if since is not None:
-        statement = statement.where(FeedbackRecord.given_at >= since)
-    return connection.execute(statement).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -62,6 +63,7 @@ class FakeScanner:
     def __init__(self, marker: bytes = b"SPAM", failure: Exception | None = None) -> None:
         self.marker = marker
         self.failure = failure
+        self.fingerprint = ""
         self.seen: list[MessageId] = []
 
     async def scan(self, envelope: Envelope, raw: bytes) -> Scan:
@@ -69,7 +71,7 @@ class FakeScanner:
         self.seen.append(envelope.id)
         if self.failure is not None:
             raise self.failure
-        return a_scan(0.99 if self.marker in raw else 0.01)
+        return replace(a_scan(0.99 if self.marker in raw else 0.01), fingerprint=self.fingerprint)
 
 
 class RecordingRelay:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Verdict
 from filterd.errors import NotFound, StoreFull, UsageError
+from filterd.feedback_ports import Labels, ReportChange
 from filterd.ports import (
     Arrival,
     Clock,
@@ -22,6 +23,7 @@ from filterd.ports import (
 )
 from filterd.replies import HELD
 from filterd.testing.fakes import FixedClock
+from filterd.testing.ledger import MemoryLedger
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class MemoryStore:
         self._reassembly_seconds = reassembly_seconds
         self._verdicts: dict[tuple[MessageId, tuple[str, ...]], VerdictRow] = {}
         self._held: dict[MessageId, _Held] = {}
-        self._feedback: list[Feedback] = []
+        self.ledger = MemoryLedger()
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
 
@@ -173,14 +175,27 @@ class MemoryStore:
         """See ``ports.FeedbackLedger``."""
         self._check()
         message = self._message_of(feedback.message_id)
-        for i, given in enumerate(self._feedback):
-            if given.message_id == message and given.reporter == feedback.reporter:
-                if given.label is feedback.label:
-                    return False
-                del self._feedback[i]
-                break
-        self._feedback.append(replace(feedback, message_id=message))
-        return True
+        rows = await self.verdicts(message)
+        return self.ledger.add(replace(feedback, message_id=message), rows)
+
+    async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:  # noqa: ARG002  # no audit
+        """See ``ports.FeedbackLedger``."""
+        now = self._check()
+        if labels.is_empty:
+            raise UsageError("say which labels to revoke")
+        message = self._message_of(labels.message) if labels.message else None
+        near = {row.fingerprint for row in await self.verdicts(labels.campaign)} if labels.campaign else None
+        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
+        return self.ledger.revoke(replace(labels, message=message), near, senders, now, is_rehearsal=is_rehearsal)
+
+    async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
+        """See ``ports.Reports``."""
+        self._check()
+        return self.ledger.changes(since, most)
+
+    async def retire(self, ids: Sequence[int]) -> None:
+        """See ``ports.Reports``."""
+        self.ledger.retire(ids, self._check())
 
     async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
         """See ``ports.FeedbackLedger``."""
@@ -313,46 +328,48 @@ class MemoryStore:
             if known.message.summary.state not in moving and known.message.envelope.received_at < old
         ]
         sms = [id for id, known in self._sms.items() if known.state == "done" and known.parts[0].received_at < old]
-        feedback = [given for given in self._feedback if given.given_at < old]
-        return self._drop(verdicts, held, feedback, sms)
+        return self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Upkeep``."""
         self._check()
         if not address.strip():
             raise UsageError("no address to erase")
-        gone = _key(address)
+        gone = address_key(address)
         before = {id for id, _ in self._verdicts}
-        verdicts = [key for key, row in self._verdicts.items() if _key(row.sender) == gone or _all(row, gone)]
+        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
+        verdicts = [key for key, row in self._verdicts.items() if address_key(row.sender) == gone or _all(row, gone)]
         held = [
             id
             for id, known in self._held.items()
-            if _key(known.message.envelope.sender) == gone or _all(known.message.summary, gone)
+            if address_key(known.message.envelope.sender) == gone or _all(known.message.summary, gone)
         ]
         sms = [
             id
             for id, known in self._sms.items()
-            if gone in {_key(known.parts[0].sender), _key(known.parts[0].recipient)}
+            if gone in {address_key(known.parts[0].sender), address_key(known.parts[0].recipient)}
         ]
-        counts = self._drop(verdicts, held, [], sms)
+        counts = self._drop(verdicts, held, sms)
         counts["verdict"] += self._thin_verdicts(gone)
         counts["held"] += self._thin_held(gone)
         lost = before - {id for id, _ in self._verdicts}
-        given = [f for f in self._feedback if _key(f.reporter) == gone or f.message_id in lost]
-        counts["feedback"] = self._drop([], [], given, [])["feedback"]
+        forgotten = self.ledger.forget(gone, senders)
+        counts["feedback"] = forgotten + self.ledger.drop(
+            lambda given: address_key(given.reporter) == gone or given.message_id in lost
+        )
         return counts
 
     def _thin_verdicts(self, gone: str) -> int:
-        shared = [(key, row) for key, row in self._verdicts.items() if gone in map(_key, row.recipients)]
+        shared = [(key, row) for key, row in self._verdicts.items() if gone in map(address_key, row.recipients)]
         for key, row in shared:
-            left = tuple(r for r in row.recipients if _key(r) != gone)
+            left = tuple(r for r in row.recipients if address_key(r) != gone)
             self._verdicts[key] = replace(row, recipients=left)
         return len(shared)
 
     def _thin_held(self, gone: str) -> int:
-        shared = [k for k in self._held.values() if gone in map(_key, k.message.summary.recipients)]
+        shared = [k for k in self._held.values() if gone in map(address_key, k.message.summary.recipients)]
         for known in shared:
-            left = tuple(r for r in known.message.envelope.recipients if _key(r.address) != gone)
+            left = tuple(r for r in known.message.envelope.recipients if address_key(r.address) != gone)
             summary = replace(known.message.summary, recipients=tuple(r.address for r in left))
             known.message = replace(known.message, summary=summary, envelope=known.message.envelope.only(left))
         return len(shared)
@@ -361,17 +378,15 @@ class MemoryStore:
         self,
         verdicts: Sequence[tuple[MessageId, tuple[str, ...]]],
         held: Sequence[MessageId],
-        feedback: Sequence[Feedback],
         sms: Sequence[MessageId],
     ) -> dict[str, int]:
         for key in verdicts:
             del self._verdicts[key]
         for id in held:
             del self._held[id]
-        self._feedback = [given for given in self._feedback if given not in feedback]
         for id in sms:
             del self._sms[id]
-        return {"verdict": len(verdicts), "held": len(held), "feedback": len(feedback), "sms": len(sms)}
+        return {"verdict": len(verdicts), "held": len(held), "sms": len(sms)}
 
     async def count_held(self) -> int:
         """See ``ports.Upkeep``."""
@@ -408,6 +423,10 @@ def _row(verdict: Verdict) -> VerdictRow:
         model=scan.model if scan else "",
         fingerprint=scan.fingerprint if scan else "",
         elapsed_seconds=verdict.elapsed_seconds,
+        policy=verdict.policy,
+        reports=decision.reports,
+        evidence=scan.evidence if scan else (),
+        signals=scan.signals if scan else (),
     )
 
 
@@ -458,10 +477,5 @@ def _sms(id: MessageId, known: _Sms) -> SmsMessage:
     return SmsMessage(id=id, parts=tuple(sorted(known.parts, key=lambda p: p.part)))
 
 
-def _key(address: str) -> str:
-    key = address.strip().lower()
-    return key if "@" in key else key.removeprefix("+")
-
-
 def _all(row: VerdictRow | HeldSummary, gone: str) -> bool:
-    return {_key(r) for r in row.recipients} == {gone}
+    return {address_key(r) for r in row.recipients} == {gone}

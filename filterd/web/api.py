@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from filterd.core.envelope import Channel, MessageId
+from filterd.core.envelope import Channel, MessageId, address_key
 from filterd.core.verdict import Feedback, Label
 from filterd.errors import NotFound
+from filterd.feedback_ports import FeedbackLedger, Labels
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import (
     Clock,
-    FeedbackLedger,
     HeldState,
     HeldSummary,
     Quarantine,
@@ -57,6 +57,8 @@ class FeedbackIn(_Body):
 
     id: str
     label: Label
+    recipient: Annotated[str, Field(max_length=320)] = ""
+    """The recipient who says so; they are the reporter then, and it acts on their mail first."""
 
 
 class FeedbackOut(BaseModel):
@@ -65,6 +67,25 @@ class FeedbackOut(BaseModel):
     id: str
     label: Label
     new: bool
+
+
+class RevokeIn(_Body):
+    """Which labels to take back; what is left out says nothing."""
+
+    message: str = ""
+    reporter: str = ""
+    sender_domain: str = ""
+    campaign: str = ""
+    """A message; labels on it and on near copies of it."""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    dry_run: bool = False
+
+
+class RevokedOut(BaseModel):
+    """Numbers of the labels that were taken back, or would be."""
+
+    labels: tuple[int, ...]
 
 
 class ReleaseIn(_Body):
@@ -139,10 +160,12 @@ class VerdictOut(BaseModel):
     model: str
     fingerprint: str
     elapsed_seconds: float
+    policy: str
+    reports: tuple[int, ...]
 
 
 class VerdictsOut(BaseModel):
-    """Every decision about a message: one per group of recipients."""
+    """Decisions, one per message and group of its recipients."""
 
     verdicts: tuple[VerdictOut, ...]
 
@@ -170,10 +193,12 @@ def add_routes(app: FastAPI) -> None:
     """Put the API on ``app``, whose state has ``parts``."""
     router = APIRouter()
     router.add_api_route("/feedback", add_feedback, methods=["POST"], status_code=201)
+    router.add_api_route("/feedback/revoke", revoke_feedback, methods=["POST"])
     router.add_api_route("/quarantine", list_held, methods=["GET"])
     router.add_api_route("/quarantine/{id}", show_held, methods=["GET"], response_model=HeldDetailOut)
     router.add_api_route("/quarantine/{id}", delete_held, methods=["DELETE"], status_code=204)
     router.add_api_route("/quarantine/{id}/release", release_held, methods=["POST"], response_model=ReleaseOut)
+    router.add_api_route("/verdicts", list_verdicts, methods=["GET"])
     router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"])
     app.include_router(router)
 
@@ -182,7 +207,12 @@ async def add_feedback(request: Request, response: Response, body: FeedbackIn, t
     """Label a message. 201 the first time, 200 when the label stands already."""
     parts = _parts(request)
     feedback = Feedback(
-        message_id=_message_id(body.id), label=body.label, reporter=token.name, given_at=parts.clock.now()
+        message_id=_message_id(body.id),
+        label=body.label,
+        reporter=address_key(body.recipient) or token.name,
+        given_at=parts.clock.now(),
+        recipient=body.recipient,
+        is_for_all=not body.recipient and may(token, Scope.ADMIN),
     )
     is_new = await parts.ledger.add_feedback(feedback)
     if is_new:
@@ -190,6 +220,20 @@ async def add_feedback(request: Request, response: Response, body: FeedbackIn, t
     parts.events.feedback(feedback, is_new=is_new)
     response.status_code = 201 if is_new else 200
     return FeedbackOut(id=body.id, label=body.label, new=is_new)
+
+
+async def revoke_feedback(request: Request, body: RevokeIn, token: FeedbackToken) -> RevokedOut:
+    """Take labels back: those that fit everything given. Without the scope admin, only the token's own."""
+    labels = Labels(
+        message=_message_id(body.message) if body.message else None,
+        reporter=body.reporter if may(token, Scope.ADMIN) else token.name,
+        sender_domain=body.sender_domain,
+        campaign=_message_id(body.campaign) if body.campaign else None,
+        since=body.since,
+        until=body.until,
+    )
+    found = await _parts(request).ledger.revoke(labels, token.name, is_rehearsal=body.dry_run)
+    return RevokedOut(labels=tuple(found))
 
 
 async def list_held(
@@ -246,6 +290,17 @@ async def delete_held(request: Request, id: str, token: QuarantineToken) -> None
     parts = _parts(request)
     await parts.quarantine.delete_held(_message_id(id), token.name)
     parts.events.deleted(id, token.name)
+
+
+async def list_verdicts(
+    request: Request,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 50,
+    channel: Channel | None = None,
+) -> VerdictsOut:
+    """The latest verdicts, newest first."""
+    rows = await _parts(request).ledger.recent(limit=limit, channel=channel)
+    return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(_clean(row)) for row in rows))
 
 
 async def show_verdicts(

@@ -1,13 +1,20 @@
-"""A real PostgreSQL, started once for all tests that ask."""
+"""A real PostgreSQL, started once for all tests that ask, and every kind of store."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
+from filterd.store.engine import database_url
+from filterd.store.sql import SqlStore
+from filterd.testing import FixedClock, MemoryStore
+from tests.contract.stores import KEEP, Store
 from tests.servers import postgres
+from tests.servers.postgres import fresh_database
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +28,38 @@ def postgresql() -> Iterator[str]:
         pytest.skip(message)
     with postgres.running(programs) as url:
         yield url
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Path) -> AsyncIterator[list[Store]]:
+    """Two connections to the same empty store."""
+    if request.param == "memory":
+        memory = MemoryStore(clock)
+        yield [memory, memory]
+        return
+    async with AsyncExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path}/s.db"
+        else:
+            url = await stack.enter_async_context(fresh_database(request.getfixturevalue("postgresql")))
+        opened: list[Store] = []
+        for _ in range(2):
+            store = await stack.enter_async_context(SqlStore(database_url(url, ""), clock=clock, keep=KEEP))
+            await store.migrate()
+            opened.append(store)
+        yield opened
+
+
+@pytest.fixture
+def store(stores: list[Store]) -> Store:
+    return stores[0]
+
+
+@pytest.fixture
+def other(stores: list[Store]) -> Store:
+    return stores[1]

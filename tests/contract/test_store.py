@@ -4,101 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
-from filterd.core.verdict import Action, Decision, Feedback, Label, Outcome, OutcomeKind, Reason, Reply, Verdict
+from filterd.core.envelope import Channel, Envelope, Recipient
+from filterd.core.verdict import (
+    Action,
+    Decision,
+    Reason,
+)
 from filterd.errors import NotFound, UsageError
 from filterd.ports import (
     Arrival,
-    FeedbackLedger,
     HeldState,
-    Quarantine,
     Scope,
-    SmsInbox,
     SmsPart,
     Token,
-    TokenStore,
-    Upkeep,
-    VerdictStore,
 )
-from filterd.store.engine import database_url
-from filterd.store.retention import Retention
-from filterd.store.sql import SqlStore
-from filterd.testing import FixedClock, MemoryStore, a_scan, an_envelope
-from tests.servers.postgres import fresh_database
-
-RAW = b"Subject: hello\r\nFrom: alice@example.org\r\n\r\nSPAM\r\n\x00\xff end\r\n"
-HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, detail="lenient", threshold=0.9, scan=a_scan(0.97))
-RELAYED = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250, enhanced="2.0.0", lines=("Ok",)))
-KEEP = Retention(verdict_days=30, quarantine_days=30, feedback_days=30, sms_days=30)
-
-
-class Store(VerdictStore, Quarantine, FeedbackLedger, SmsInbox, TokenStore, Upkeep, Protocol):
-    """All ports of the store."""
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
-async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Path) -> AsyncIterator[list[Store]]:
-    """Two connections to the same empty store."""
-    if request.param == "memory":
-        memory = MemoryStore(clock)
-        yield [memory, memory]
-        return
-    async with AsyncExitStack() as stack:
-        if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path}/s.db"
-        else:
-            url = await stack.enter_async_context(fresh_database(request.getfixturevalue("postgresql")))
-        opened: list[Store] = []
-        for _ in range(2):
-            store = await stack.enter_async_context(SqlStore(database_url(url, ""), clock=clock, keep=KEEP))
-            await store.migrate()
-            opened.append(store)
-        yield opened
-
-
-@pytest.fixture
-def store(stores: list[Store]) -> Store:
-    return stores[0]
-
-
-@pytest.fixture
-def other(stores: list[Store]) -> Store:
-    return stores[1]
-
-
-def nth(n: int) -> MessageId:
-    return MessageId(f"{n << 80:032x}")
-
-
-def envelope(n: int, sender: str = "alice@example.org", *recipients: str) -> Envelope:
-    return an_envelope(sender, *recipients, id=nth(n))
-
-
-def sms_envelope(n: int) -> Envelope:
-    return an_envelope("+15550001", "+15550002", id=nth(n), channel=Channel.SMS)
-
-
-def verdict(message: Envelope, decision: Decision = HOLD, outcome: Outcome = RELAYED) -> Verdict:
-    return Verdict.of(message, 100, decision, outcome, {"total": 0.25})
-
-
-def label(n: int, label: Label = Label.SPAM, reporter: str = "ann") -> Feedback:
-    return Feedback(message_id=nth(n), label=label, reporter=reporter, given_at=datetime(2026, 1, 1, tzinfo=UTC))
-
+from filterd.testing import FixedClock
+from tests.contract.stores import HOLD, RAW, Store, envelope, label, nth, sms_envelope, verdict
 
 # Verdicts
 
@@ -441,38 +368,6 @@ async def test_unknown_message_is_not_found(store: Store) -> None:
     ):
         with pytest.raises(NotFound):
             await attempt
-
-
-# Feedback
-
-
-async def test_feedback_is_idempotent_per_reporter_and_label(store: Store, other: Store) -> None:
-    await store.record(verdict(envelope(1)))
-
-    assert await store.add_feedback(label(1))
-    assert not await other.add_feedback(label(1))
-    assert await store.add_feedback(label(1, reporter="bob"))
-
-
-async def test_opposite_label_replaces_the_reporter_s_first(store: Store) -> None:
-    await store.record(verdict(envelope(1)))
-    await store.add_feedback(label(1, Label.SPAM))
-
-    assert await store.add_feedback(label(1, Label.HAM))
-    assert await store.add_feedback(label(1, Label.SPAM))
-    assert not await store.add_feedback(label(1, Label.SPAM))
-
-
-async def test_feedback_on_an_unknown_message_is_not_found(store: Store) -> None:
-    with pytest.raises(NotFound):
-        await store.add_feedback(label(1))
-
-
-async def test_feedback_on_a_retry_counts_for_the_message(store: Store) -> None:
-    await store.hold(envelope(1), RAW, HOLD)
-    await store.hold(envelope(2), RAW, HOLD)
-
-    assert await store.add_feedback(label(2))
 
 
 # SMS

@@ -19,6 +19,7 @@ from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
 from filterd.core.policy import Policy
 from filterd.edges.smtp import SmtpEdge
+from filterd.fuzzy.memory import ReportedMemory
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -274,6 +275,7 @@ async def gateway(
         clock=clock,
         metrics=metrics,
         events=events,
+        memory=ReportedMemory(),
         settings=Settings(policies={Channel.EMAIL: policy or Policy()}, stamp=Stamp(hostname="gw.example")),
     )
     relay = SmtpRelay(options, metrics=metrics, hostname="gw.example")

@@ -201,7 +201,7 @@ async def test_label_is_created_once_and_stands(api: Api) -> None:
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 201)
     assert first.json() == {"id": ID, "label": "spam", "new": True}
-    assert [(f.reporter, f.origin) for f in api.store._feedback] == [("feedback", "api")]
+    assert [(f.reporter, f.origin) for f in api.store.ledger.standing()] == [("feedback", "api")]
     assert api.metrics.feedback.labels("spam")._value.get() == 1
 
 
@@ -263,7 +263,9 @@ async def test_message_is_released_by_the_token_s_name(api: Api, body: Any) -> N
 
     assert response.json() == {"id": ID, "delivered": True, "reply": "250 2.0.0 Ok: queued"}
     assert len(api.relay.sent) == 1
-    assert [f.reporter for f in api.store._feedback] == (["quarantine"] if body and body.get("label_ham") else [])
+    assert [f.reporter for f in api.store.ledger.standing()] == (
+        ["quarantine"] if body and body.get("label_ham") else []
+    )
 
 
 async def test_second_release_is_a_conflict(api: Api) -> None:
@@ -314,7 +316,15 @@ async def test_other_routes_are_served_beside_it_untouched(api: Api) -> None:
 async def test_api_describes_itself(api: Api) -> None:
     paths = (await api.client.get("/api/v1/openapi.json")).json()["paths"]
 
-    assert {"/feedback", "/quarantine", "/quarantine/{id}", "/quarantine/{id}/release", "/verdicts/{id}"} == set(paths)
+    assert set(paths) == {
+        "/feedback",
+        "/feedback/revoke",
+        "/quarantine",
+        "/quarantine/{id}",
+        "/quarantine/{id}/release",
+        "/verdicts",
+        "/verdicts/{id}",
+    }
 
 
 FILE_NAMES = (

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from filterd.core.envelope import Channel, Envelope
 from filterd.core.headers import Stamp, release_header
 from filterd.core.policy import Policy, Rule, Scope
-from filterd.core.verdict import Action, Decision, OutcomeKind, Reason, Reply
+from filterd.core.reported import Report
+from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason, Reply
 from filterd.errors import (
     Overloaded,
     RelayAmbiguous,
@@ -22,6 +23,8 @@ from filterd.errors import (
     StoreUnavailable,
     Unscannable,
 )
+from filterd.feedback_ports import ReportChange
+from filterd.fuzzy.memory import RETIRE_AFTER, ReportedMemory
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -41,6 +44,7 @@ class World:
         self.store = MemoryStore(self.clock)
         self.relay = RecordingRelay()
         self.registry = CollectorRegistry()
+        self.memory = ReportedMemory()
         policy = policy or Policy()
         self.pipeline = Pipeline(
             scanner=self.scanner,
@@ -48,6 +52,7 @@ class World:
             clock=self.clock,
             metrics=Metrics(self.registry),
             events=Events(get_logger(), AddressMask(b"key")),
+            memory=self.memory,
             settings=Settings(
                 policies=MappingProxyType(dict.fromkeys(Channel, policy)),
                 stamp=Stamp(hostname="filter.example", release_key=b"release"),
@@ -314,3 +319,55 @@ async def test_sms_is_relayed_as_it_came() -> None:
 
     assert reply.code == 250
     assert world.relay.sent[0][1] == b"see you at 7"
+
+
+def remember(world: World, label: Label, *recipients: str, model: str = "test-model") -> None:
+    report = Report(
+        id=1,
+        channel=Channel.EMAIL,
+        fingerprint="0" * 64,
+        label=label,
+        reporter="bob",
+        recipients=recipients,
+        given_at=world.clock.now(),
+        model=model,
+    )
+    world.memory.apply([ReportChange(report=report, changed_at=world.clock.now(), is_standing=True)])
+    world.scanner.fingerprint = "0" * 64
+
+
+async def test_reported_copy_is_held_for_the_recipient_who_reported_it_and_relayed_to_the_other() -> None:
+    world = World()
+    remember(world, Label.SPAM, "bob@example.net")
+
+    reply, kinds = await world.process(HAM, an_envelope("alice@example.org", "bob@example.net", "eve@example.net"))
+
+    assert reply.is_positive
+    assert kinds == [OutcomeKind.HELD, OutcomeKind.RELAYED]
+    assert [[r.address for r in e.recipients] for e, _ in world.relay.sent] == [["eve@example.net"]]
+    (held,) = await world.store.list_held()
+    assert (held.reason, held.detail) == (Reason.REPORTED, "spam to recipient, report 1")
+
+
+async def test_copy_of_what_was_reported_as_ham_is_relayed_whatever_the_model_says() -> None:
+    world = World()
+    remember(world, Label.HAM, "bob@example.net")
+
+    _, kinds = await world.process(SPAM)
+
+    assert kinds == [OutcomeKind.RELAYED]
+    assert world.metric("filterd_messages_total", channel="email", action="accept", reason="reported") == 1
+
+
+async def test_memory_hears_what_the_model_alone_would_have_said() -> None:
+    world = World()
+    remember(world, Label.SPAM, "bob@example.net", model="an-older-model")
+    for _ in range(RETIRE_AFTER):
+        await world.process(SPAM)
+    await world.process(HAM)
+    assert not world.memory.take_superfluous()
+
+    for _ in range(RETIRE_AFTER):
+        await world.process(SPAM)
+
+    assert world.memory.take_superfluous() == [1]

@@ -101,7 +101,7 @@ async def test_message_the_next_hop_did_not_answer_for_is_held_again(desk: Desk,
 async def test_ham_label_is_added_when_asked_for(desk: Desk) -> None:
     await desk.releaser.release(ID, "ann", label_ham=True)
 
-    assert [(f.label, f.reporter, f.origin) for f in desk.store._feedback] == [(Label.HAM, "ann", "release")]
+    assert [(f.label, f.reporter, f.origin) for f in desk.store.ledger.standing()] == [(Label.HAM, "ann", "release")]
 
 
 async def test_delivered_message_counts_as_released_though_the_store_fails_then(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from filterd.clock import SystemClock
 from filterd.core.envelope import MessageId
 from filterd.core.verdict import Action, Decision, Reason
 from filterd.store.engine import database_url
+from filterd.store.migrate import newest
 from filterd.store.sql import SqlStore
 from filterd.testing import a_scan, an_envelope
 from filterd.web.auth import identify
@@ -278,8 +279,8 @@ def test_token_name_that_would_mislead_is_refused(run: Run, name: str) -> None:
 
 def test_database_is_made_by_upgrade_and_checked(run: Run) -> None:
     assert run("db", "current")[0] == 75
-    assert run("db", "upgrade")[:2] == (0, "at revision 0001\n")
-    assert run("db", "current")[:2] == (0, "at revision 0001, needs 0001\n")
+    assert run("db", "upgrade")[:2] == (0, f"at revision {newest()}\n")
+    assert run("db", "current")[:2] == (0, f"at revision {newest()}, needs {newest()}\n")
     assert run("db", "check")[:2] == (0, "ok\n")
 
 

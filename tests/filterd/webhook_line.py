@@ -23,6 +23,7 @@ from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.request import WebhookRequest
+from filterd.fuzzy.memory import ReportedMemory
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -83,6 +84,7 @@ class Line:
             clock=self.clock,
             metrics=self.metrics,
             events=events,
+            memory=ReportedMemory(),
             settings=Settings(
                 policies={Channel.SMS: policy},
                 stamp=Stamp(hostname="gw", release_key=b"k"),

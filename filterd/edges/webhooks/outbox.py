@@ -15,9 +15,10 @@ from filterd.edges.webhooks.adapter import Adapter
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.errors import FilterdError, NotFound, RelayUnavailable, TemporaryError
 from filterd.failpoints import failpoint
+from filterd.feedback_ports import FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, FeedbackLedger, Forwarder, SmsInbox, SmsMessage
+from filterd.ports import Clock, Forwarder, SmsInbox, SmsMessage
 from filterd.settings import SmsSettings
 
 _BATCH = 16

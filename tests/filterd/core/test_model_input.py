@@ -20,12 +20,12 @@ from tests.filterd import composed
 _MAILS = 24
 _GOLDEN = {
     Channel.EMAIL: (
-        "b361c2 05c0d9 2b46aa c2a7c1 49150b f6aa5d 882ddf 081f67 94ad03 89dbd1 e44285 704310 ab27a3 "
-        "84ab22 073d6b 16d2fd 267e77 25ff8a 7cf6d1 270ffa 1f86f8 23ebdd 5b3d3f 97cda7"
+        "ee9fc0 d78a83 fc1ec7 361876 ccb74b 54f3c6 0dd5c7 74f262 113838 4cfdeb 9ac03c ed3d56 5c6172 "
+        "2e5a65 e80fc3 64f957 ce06b4 786f16 0002dd 0ad9b8 e7582a 3b719c 5b954a 594ec5"
     ),
     Channel.SMS: (
-        "a3e4b7 7993eb fcbc78 5a3cda d81cd4 29bace ac221f 0919fa fa2a65 b938a3 7c8473 fc55f7 ddac85 "
-        "ad09ac 694c62 04d74b cd6cfb b039a4 1c54a9 1454d1 c6477d 5dc7a4 d1212c abe043"
+        "84fea6 63a752 1c88b0 a6f949 c53fab 16dc48 6a531e 8abcb6 aa5bb1 8c1080 323c7f f01d4a 97d41a "
+        "72af29 9a19c7 14f797 00c9ab 2c4a48 fa1e86 c994de fe33d1 c6ba2b 48764a f99fb4"
     ),
 }
 

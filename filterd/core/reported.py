@@ -1,0 +1,110 @@
+"""What people said about near-identical messages, and for whom it counts.
+
+A report speaks first for the recipients of the message it is about (or for the one who made it), then for their
+domain, then for everybody, as independent reporters agree. The narrowest scope that has an answer gives it, so that
+nobody's own label is ever overruled by others'. An administrator speaks for everybody at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from filterd.core.envelope import Channel, address_key, domain_of
+from filterd.core.near import EXACT
+from filterd.core.verdict import Label
+
+
+class ReportScope(StrEnum):
+    """Whom a report counts for."""
+
+    RECIPIENT = "recipient"
+    DOMAIN = "domain"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One standing label on one message, as the memory of near-duplicates keeps it."""
+
+    id: int
+    """Its number in the feedback ledger: higher is later."""
+    channel: Channel
+    fingerprint: str
+    label: Label
+    reporter: str
+    recipients: tuple[str, ...]
+    """Keys of the addresses or numbers it speaks for first (``address_key``)."""
+    given_at: datetime
+    model: str = ""
+    """The bundle that had judged the message."""
+    is_for_all: bool = False
+    """Made by an administrator."""
+    weight: float = 1.0
+    """Trust in the reporter, [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How much trust must be on one side before a label counts for others."""
+
+    domain: float = 2.0
+    """Sum of the weights of independent reporters, for everybody in the domain of a recipient."""
+    all: float = 3.0
+    """The same, for every recipient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What the reports on a message's near-duplicates mean for one recipient."""
+
+    label: Label
+    scope: ReportScope
+    reports: tuple[int, ...]
+    """Numbers of the reports it rests on, ascending."""
+
+
+def resolve(reports: Sequence[Report], recipient: str, agreement: Agreement) -> Reported | None:
+    """What ``reports``, all on near-duplicates of one message, mean for ``recipient``; None where they do not say.
+
+    Of one reporter only the latest counts. A text too short to be compared counts for the recipient alone.
+    """
+    if not reports:
+        return None
+    key, domain = address_key(recipient), domain_of(recipient)
+    own = [report for report in reports if key in report.recipients]
+    if own:
+        return _by_latest(own, ReportScope.RECIPIENT)
+    wide = [report for report in reports if not report.fingerprint.startswith(EXACT)]
+    by_administrators = [report for report in wide if report.is_for_all]
+    if by_administrators:
+        return _by_latest(by_administrators, ReportScope.ALL)
+    if domain:
+        near = [report for report in wide if any(domain_of(other) == domain for other in report.recipients)]
+        found = _by_weight(near, ReportScope.DOMAIN, agreement.domain)
+        if found is not None:
+            return found
+    return _by_weight(wide, ReportScope.ALL, agreement.all)
+
+
+def _by_latest(reports: Sequence[Report], scope: ReportScope) -> Reported:
+    latest = max(reports, key=lambda report: report.id)
+    agreeing = sorted(report.id for report in reports if report.label is latest.label)
+    return Reported(label=latest.label, scope=scope, reports=tuple(agreeing))
+
+
+def _by_weight(reports: Sequence[Report], scope: ReportScope, needed: float) -> Reported | None:
+    latest: dict[str, Report] = {}
+    for report in sorted(reports, key=lambda report: report.id):
+        latest[report.reporter] = report
+    balance = sum(r.weight if r.label is Label.SPAM else -r.weight for r in latest.values())
+    # Sums of weights such as .1 miss a whole number by a rounding error.
+    if abs(balance) + _ROUNDING < needed:
+        return None
+    label = Label.SPAM if balance > 0 else Label.HAM
+    return Reported(label=label, scope=scope, reports=tuple(r.id for r in latest.values() if r.label is label))
+
+
+_ROUNDING = 1e-9

@@ -1,0 +1,93 @@
+"""What people's labels need from the outside: the ledger they stand in, and the memory that is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.reported import Report
+from filterd.core.verdict import Feedback, Label
+from filterd.ports import VerdictRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Which standing labels are meant: those that fit everything that is given."""
+
+    message: MessageId | None = None
+    reporter: str = ""
+    sender_domain: str = ""
+    """Domain of the envelope sender of the message, or a domain above it."""
+    campaign: MessageId | None = None
+    """A message; labels on it and on its near-duplicates."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Given at ``since`` or later, and before ``until``."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is given: every label would be meant."""
+        return self == Labels()
+
+
+class FeedbackLedger(Protocol):
+    """People's labels: appended, revocable, never edited."""
+
+    async def add_feedback(self, feedback: Feedback) -> bool:
+        """Whether it was new (idempotent per reporter, message and label). Raises NotFound for an unknown id."""
+        ...
+
+    async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
+        """Revoke the standing labels that are meant; their numbers, also of a rehearsal, which changes nothing.
+
+        Raises UsageError where nothing is given, and NotFound for a campaign of an unknown message.
+        """
+        ...
+
+    async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
+        """Raises NotFound."""
+        ...
+
+    async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
+        """The latest verdicts, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportChange:
+    """A label in the ledger as it is now."""
+
+    report: Report
+    changed_at: datetime
+    is_standing: bool
+    """False once it was revoked or has retired."""
+
+
+class Reports(Protocol):
+    """The part of the feedback ledger that near-duplicates are recognised by."""
+
+    async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
+        """Labels that changed at ``since`` or later, or all that stand; the newest ``most``, oldest change first.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    async def retire(self, ids: Sequence[int]) -> None:
+        """Let these labels act no longer on near-duplicates; they stand all the same. Raises StoreUnavailable."""
+        ...
+
+
+class ReportMemory(Protocol):
+    """Reports on near-duplicates, at hand."""
+
+    def find(self, channel: Channel, fingerprint: str) -> Sequence[Report]:
+        """Reports on messages whose text was nearly the same; none for an empty fingerprint."""
+        ...
+
+    def note_agreement(self, reports: Sequence[Report], label: Label, model: str) -> None:
+        """The model by itself gave ``label`` to a near-duplicate of ``reports``."""
+        ...

@@ -1,0 +1,145 @@
+"""The feedback ledger: people's labels, and the memory of near-duplicates that is read from it.
+
+A label carries what must be known of its message, so that it acts for as long as it stands, whatever becomes of the
+verdict. Nothing is derived and kept beside it: who revokes a label undoes all it does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from filterd.core.envelope import Channel, MessageId, domain_of, is_within
+from filterd.core.near import is_near
+from filterd.core.reported import Report
+from filterd.core.verdict import Feedback, Label
+from filterd.feedback_ports import Labels, ReportChange
+from filterd.store.quarantine import audit
+from filterd.store.schema import FeedbackRecord, VerdictRecord, lookup_key
+from filterd.store.verdicts import message_of
+
+
+def add_feedback(connection: Connection, feedback: Feedback) -> bool:
+    """Append the label and revoke the reporter's earlier, opposite one; False where it stands already.
+
+    Raises NotFound.
+    """
+    message = message_of(connection, feedback.message_id)
+    active = (
+        FeedbackRecord.message_id == message,
+        FeedbackRecord.reporter == feedback.reporter,
+        FeedbackRecord.revoked_at.is_(None),
+    )
+    label = connection.scalar(select(FeedbackRecord.label).where(*active).with_for_update())
+    if label == feedback.label.value:
+        return False
+    if label is not None:
+        revoked = {"revoked_at": feedback.given_at, "revoked_by": feedback.reporter, "changed_at": feedback.given_at}
+        connection.execute(update(FeedbackRecord).where(*active).values(**revoked))
+    row = {
+        "message_id": message,
+        "label": feedback.label.value,
+        "reporter": feedback.reporter,
+        "origin": feedback.origin,
+        "given_at": feedback.given_at,
+        "changed_at": feedback.given_at,
+        "revoked_by": "",
+        "is_for_all": feedback.is_for_all,
+    }
+    connection.execute(insert(FeedbackRecord).values(row | _facts(connection, message, feedback.recipient)))
+    return True
+
+
+def _facts(connection: Connection, message: str, recipient: str) -> dict[str, Any]:
+    """What the ledger keeps of the message, for ``recipient`` or, where that is none of them, for all it went to."""
+    rows = connection.execute(
+        select(VerdictRecord).where(VerdictRecord.id == message).order_by(VerdictRecord.part)
+    ).all()
+    keys = sorted({lookup_key(address) for row in rows for address in row.recipients})
+    own = lookup_key(recipient)
+    first = rows[0]
+    return {
+        "channel": first.channel,
+        "fingerprint": first.fingerprint,
+        "sender_key": first.sender_key,
+        "model": first.model,
+        "recipients": [own] if own in keys else keys,
+    }
+
+
+def changes(connection: Connection, since: datetime | None, most: int) -> Sequence[ReportChange]:
+    """Labels on messages with a fingerprint that changed at ``since`` or later, the oldest change first."""
+    query = select(FeedbackRecord).where(FeedbackRecord.fingerprint != "")
+    if since is None:
+        query = query.where(FeedbackRecord.revoked_at.is_(None), FeedbackRecord.retired_at.is_(None))
+    else:
+        query = query.where(FeedbackRecord.changed_at >= since)
+    newest = query.order_by(FeedbackRecord.changed_at.desc(), FeedbackRecord.id.desc()).limit(most)
+    return tuple(_change(row) for row in reversed(connection.execute(newest).all()))
+
+
+def _change(row: Row[Any]) -> ReportChange:
+    return ReportChange(
+        report=Report(
+            id=row.id,
+            channel=Channel(row.channel),
+            fingerprint=row.fingerprint,
+            label=Label(row.label),
+            reporter=row.reporter,
+            recipients=tuple(row.recipients),
+            given_at=row.given_at,
+            model=row.model,
+            is_for_all=row.is_for_all,
+        ),
+        changed_at=row.changed_at,
+        is_standing=row.revoked_at is None and row.retired_at is None,
+    )
+
+
+def retire(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    """The labels stand, but are no longer a memory of near-duplicates."""
+    standing = (FeedbackRecord.id.in_(ids), FeedbackRecord.retired_at.is_(None))
+    connection.execute(update(FeedbackRecord).where(*standing).values(retired_at=now, changed_at=now))
+
+
+def revoke(connection: Connection, meant: Labels, by: str, now: datetime, *, is_rehearsal: bool) -> Sequence[int]:
+    """Revoke the standing labels that are meant, and say in the audit trail who did. Raises NotFound."""
+    table = FeedbackRecord
+    query = select(table).where(table.revoked_at.is_(None)).order_by(table.id)
+    if meant.message is not None:
+        query = query.where(table.message_id == message_of(connection, meant.message))
+    if meant.reporter:
+        query = query.where(table.reporter == meant.reporter)
+    if meant.since is not None:
+        query = query.where(table.given_at >= meant.since)
+    if meant.until is not None:
+        query = query.where(table.given_at < meant.until)
+    texts = _fingerprints(connection, meant.campaign) if meant.campaign is not None else None
+    found = [
+        row.id
+        for row in connection.execute(query)
+        if (not meant.sender_domain or is_within(domain_of(row.sender_key), meant.sender_domain))
+        and (texts is None or any(is_near(row.fingerprint, text) for text in texts))
+    ]
+    if found and not is_rehearsal:
+        revoked = {"revoked_at": now, "revoked_by": by, "changed_at": now}
+        connection.execute(update(table).where(table.id.in_(found)).values(**revoked))
+        audit(connection, now, by, "revoked", "", json.dumps(found))
+    return found
+
+
+def _fingerprints(connection: Connection, message: MessageId) -> set[str]:
+    id = message_of(connection, message)
+    return set(connection.scalars(select(VerdictRecord.fingerprint).where(VerdictRecord.id == id)))
+
+
+def labels(connection: Connection, since: datetime | None = None) -> Sequence[Row[Any]]:
+    """Labels that stand, oldest first."""
+    statement = select(FeedbackRecord).where(FeedbackRecord.revoked_at.is_(None)).order_by(FeedbackRecord.id)
+    if since is not None:
+        statement = statement.where(FeedbackRecord.given_at >= since)
+    return connection.execute(statement).all()

@@ -1,0 +1,132 @@
+"""The feedback ledger in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from filterd.core.envelope import MessageId, address_key, domain_of, is_within
+from filterd.core.near import is_near
+from filterd.core.reported import Report
+from filterd.core.verdict import Feedback
+from filterd.feedback_ports import Labels, ReportChange
+from filterd.ports import VerdictRow
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One label; it stands until it is revoked, and acts on near-duplicates until it retires."""
+
+    feedback: Feedback
+    report: Report
+    changed_at: datetime
+    is_revoked: bool = False
+    is_retired: bool = False
+
+
+class MemoryLedger:
+    """Labels in the order they were given."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._next = 1
+
+    def standing(self) -> list[Feedback]:
+        """Labels that were not revoked."""
+        return [entry.feedback for entry in self._entries if not entry.is_revoked]
+
+    def add(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> bool:
+        """See ``ports.FeedbackLedger.add_feedback``; ``rows`` are the verdicts on the message."""
+        for entry in self._entries:
+            given = entry.feedback
+            if entry.is_revoked or (given.message_id, given.reporter) != (feedback.message_id, feedback.reporter):
+                continue
+            if given.label is feedback.label:
+                return False
+            entry.is_revoked, entry.changed_at = True, feedback.given_at
+        self._entries.append(_Entry(feedback, self._report(feedback, rows), feedback.given_at))
+        return True
+
+    def changes(self, since: datetime | None, most: int) -> Sequence[ReportChange]:
+        """See ``ports.Reports.report_changes``."""
+        found = [
+            ReportChange(
+                report=entry.report,
+                changed_at=entry.changed_at,
+                is_standing=not (entry.is_revoked or entry.is_retired),
+            )
+            for entry in self._entries
+            if entry.report.fingerprint
+        ]
+        wanted = [c for c in found if (c.is_standing if since is None else c.changed_at >= since)]
+        return tuple(sorted(wanted, key=lambda c: (c.changed_at, c.report.id))[-most:])
+
+    def revoke(
+        self,
+        labels: Labels,
+        near: set[str] | None,
+        senders: Mapping[MessageId, str],
+        now: datetime,
+        *,
+        is_rehearsal: bool,
+    ) -> Sequence[int]:
+        """See ``ports.FeedbackLedger.revoke``; ``near`` are the fingerprints of its campaign."""
+        found = []
+        for entry in self._entries:
+            given = entry.feedback
+            if (
+                entry.is_revoked
+                or (labels.message and given.message_id != labels.message)
+                or (labels.reporter and given.reporter != labels.reporter)
+                or (labels.since and given.given_at < labels.since)
+                or (labels.until and given.given_at >= labels.until)
+                or (near is not None and not any(is_near(entry.report.fingerprint, text) for text in near))
+            ):
+                continue
+            sender = domain_of(senders.get(given.message_id, ""))
+            if labels.sender_domain and not is_within(sender, labels.sender_domain):
+                continue
+            found.append(entry)
+        if not is_rehearsal:
+            for entry in found:
+                entry.is_revoked, entry.changed_at = True, now
+        return [entry.report.id for entry in found]
+
+    def retire(self, ids: Sequence[int], now: datetime) -> None:
+        """See ``ports.Reports.retire``."""
+        for entry in self._entries:
+            if entry.report.id in ids and not entry.is_retired:
+                entry.is_retired, entry.changed_at = True, now
+
+    def forget(self, address: str, senders: Mapping[MessageId, str]) -> int:
+        """Drop labels on what ``address`` sent, and take it out of those that speak for its mail; how many."""
+        count = self.drop(lambda given: address_key(senders.get(given.message_id, "")) == address)
+        for entry in [entry for entry in self._entries if address in entry.report.recipients]:
+            left = tuple(key for key in entry.report.recipients if key != address)
+            entry.report = replace(entry.report, recipients=left)
+            count += 1
+        self._entries = [entry for entry in self._entries if entry.report.recipients]
+        return count
+
+    def drop(self, is_gone: Callable[[Feedback], bool]) -> int:
+        """Forget labels; how many."""
+        before = len(self._entries)
+        self._entries = [entry for entry in self._entries if not is_gone(entry.feedback)]
+        return before - len(self._entries)
+
+    def _report(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> Report:
+        keys = sorted({address_key(address) for row in rows for address in row.recipients})
+        own, first = address_key(feedback.recipient), rows[0]
+        id, self._next = self._next, self._next + 1
+        return Report(
+            id=id,
+            channel=first.channel,
+            fingerprint=first.fingerprint,
+            label=feedback.label,
+            reporter=feedback.reporter,
+            recipients=(own,) if own in keys else tuple(keys),
+            given_at=feedback.given_at,
+            model=first.model,
+            is_for_all=feedback.is_for_all,
+        )

@@ -1,0 +1,199 @@
+"""What every ledger of labels does, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from filterd.core.envelope import Channel
+from filterd.core.verdict import (
+    Evidence,
+    Label,
+)
+from filterd.errors import NotFound, UsageError
+from filterd.feedback_ports import Labels
+from filterd.testing import FixedClock, a_scan
+from tests.contract.stores import HOLD, RAW, Store, envelope, label, nth, verdict
+
+# Feedback
+
+
+async def test_feedback_is_idempotent_per_reporter_and_label(store: Store, other: Store) -> None:
+    await store.record(verdict(envelope(1)))
+
+    assert await store.add_feedback(label(1))
+    assert not await other.add_feedback(label(1))
+    assert await store.add_feedback(label(1, reporter="bob"))
+
+
+async def test_opposite_label_replaces_the_reporter_s_first(store: Store) -> None:
+    await store.record(verdict(envelope(1)))
+    await store.add_feedback(label(1, Label.SPAM))
+
+    assert await store.add_feedback(label(1, Label.HAM))
+    assert await store.add_feedback(label(1, Label.SPAM))
+    assert not await store.add_feedback(label(1, Label.SPAM))
+
+
+async def test_feedback_on_an_unknown_message_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound):
+        await store.add_feedback(label(1))
+
+
+async def test_feedback_on_a_retry_counts_for_the_message(store: Store) -> None:
+    await store.hold(envelope(1), RAW, HOLD)
+    await store.hold(envelope(2), RAW, HOLD)
+
+    assert await store.add_feedback(label(2))
+
+
+# Reports
+
+
+SCANNED = replace(HOLD, scan=replace(a_scan(0.97), fingerprint="0" * 63 + "1", model="m1"))
+
+
+async def reported(store: Store, since: datetime | None = None) -> list[tuple[int, bool]]:
+    return [(c.report.id, c.is_standing) for c in await store.report_changes(since, most=100)]
+
+
+async def test_label_is_remembered_with_what_its_message_was(store: Store, other: Store) -> None:
+    await store.record(verdict(envelope(1, "alice@example.org", "Ann@Example.net", "bob@example.net"), SCANNED))
+    await store.add_feedback(label(1))
+
+    (change,) = await other.report_changes(None, most=100)
+
+    report = change.report
+    assert change.is_standing
+    assert (report.channel, report.label, report.reporter, report.model) == (Channel.EMAIL, Label.SPAM, "ann", "m1")
+    assert report.fingerprint == "0" * 63 + "1"
+    assert report.recipients == ("ann@example.net", "bob@example.net")
+    assert not report.is_for_all
+
+
+async def test_recipient_s_own_label_speaks_for_that_recipient(store: Store) -> None:
+    await store.record(verdict(envelope(1, "alice@example.org", "ann@example.net", "bob@example.net"), SCANNED))
+    await store.add_feedback(replace(label(1), recipient="Bob@example.net", is_for_all=True))
+
+    (change,) = await store.report_changes(None, most=100)
+
+    assert change.report.recipients == ("bob@example.net",)
+    assert change.report.is_for_all
+
+
+async def test_message_without_a_fingerprint_is_not_remembered(store: Store) -> None:
+    await store.record(verdict(envelope(1)))
+    await store.add_feedback(label(1))
+
+    assert not await reported(store)
+
+
+async def test_label_outlives_its_verdict_in_the_memory(store: Store, clock: FixedClock) -> None:
+    await store.record(verdict(envelope(1), SCANNED))
+    clock.advance(29 * 86_400)
+    await store.add_feedback(replace(label(1), given_at=clock.now()))
+    clock.advance(2 * 86_400)
+
+    assert (await store.purge(clock.now()))["verdict"] == 1
+    assert len(await reported(store)) == 1
+
+
+async def test_opposite_label_is_a_change_of_both(store: Store) -> None:
+    await store.record(verdict(envelope(1), SCANNED))
+    await store.add_feedback(label(1, Label.SPAM))
+    await store.add_feedback(label(1, Label.HAM))
+
+    changes = await store.report_changes(datetime(2026, 1, 1, tzinfo=UTC), most=100)
+
+    assert [(c.report.label, c.is_standing) for c in changes] == [(Label.SPAM, False), (Label.HAM, True)]
+    assert len(await reported(store)) == 1
+
+
+async def test_changes_are_those_since_a_moment_and_the_newest(store: Store, clock: FixedClock) -> None:
+    for n in (1, 2, 3):
+        await store.record(verdict(envelope(n), SCANNED))
+        await store.add_feedback(replace(label(n), given_at=clock.now() + timedelta(seconds=n)))
+
+    start = clock.now()
+    assert [id for id, _ in await reported(store, start + timedelta(seconds=2))] == [2, 3]
+    assert [c.report.id for c in await store.report_changes(None, most=2)] == [2, 3]
+
+
+async def test_retired_label_stands_and_is_no_longer_remembered(store: Store, clock: FixedClock) -> None:
+    await store.record(verdict(envelope(1), SCANNED))
+    await store.add_feedback(label(1))
+    clock.advance(60)
+
+    await store.retire([1])
+
+    assert await reported(store) == []
+    assert await reported(store, clock.now()) == [(1, False)]
+    assert not await store.add_feedback(label(1))
+
+
+async def test_labels_are_revoked_alone_and_by_reporter_time_sender_and_campaign(
+    store: Store, clock: FixedClock
+) -> None:
+    far = replace(HOLD, scan=replace(a_scan(0.97), fingerprint="f" * 64))
+    near = replace(HOLD, scan=replace(a_scan(0.97), fingerprint="0" * 62 + "10"))
+    senders = ("a@spam.example", "b@mail.spam.example", "c@other.example", "d@notspam.example")
+    for n, (sender, decision) in enumerate(zip(senders, (SCANNED, near, far, far), strict=True), 1):
+        await store.record(verdict(envelope(n, sender), decision))
+        given = clock.now() + timedelta(minutes=n)
+        await store.add_feedback(replace(label(n, reporter="ann" if n % 2 else "bob"), given_at=given))
+    clock.advance(3600)
+
+    async def meant(**what: object) -> list[int]:
+        return list(await store.revoke(Labels(**what), "root", is_rehearsal=True))  # type: ignore[arg-type]
+
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert await meant(message=nth(3)) == [3]
+    assert await meant(reporter="ann") == [1, 3]
+    assert await meant(sender_domain="spam.example") == [1, 2]
+    assert await meant(campaign=nth(1)) == [1, 2]
+    assert await meant(since=start + timedelta(minutes=2), until=start + timedelta(minutes=4)) == [2, 3]
+    assert await meant(reporter="bob", sender_domain="spam.example") == [2]
+    assert len(await reported(store)) == 4
+
+    assert await store.revoke(Labels(reporter="ann"), "root") == [1, 3]
+
+    assert await reported(store) == [(2, True), (4, True)]
+    assert await reported(store, clock.now()) == [(1, False), (3, False)]
+    assert await store.revoke(Labels(reporter="ann"), "root") in ([], ())
+    assert await store.add_feedback(replace(label(1), given_at=clock.now()))
+
+
+async def test_revoking_everything_by_saying_nothing_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError):
+        await store.revoke(Labels(), "root")
+    with pytest.raises(NotFound):
+        await store.revoke(Labels(campaign=nth(7)), "root")
+
+
+async def test_erase_takes_a_person_out_of_the_memory(store: Store) -> None:
+    await store.record(verdict(envelope(1, "alice@example.org", "ann@example.net", "bob@example.net"), SCANNED))
+    await store.record(verdict(envelope(2, "ann@example.net", "bob@example.net", "eve@example.net"), SCANNED))
+    await store.add_feedback(label(1))
+    await store.add_feedback(label(2))
+
+    await store.erase("ann@example.net", "root")
+
+    (change,) = await store.report_changes(None, most=100)
+    assert change.report.recipients == ("bob@example.net",)
+
+
+async def test_verdict_keeps_what_it_rested_on(store: Store) -> None:
+    scan = replace(a_scan(0.5), evidence=(Evidence(token="prize", weight=1.25),), signals=("hidden_text",))
+    rested = replace(HOLD, scan=scan, reports=(3, 9))
+    await store.record(replace(verdict(envelope(1), rested), policy="0123456789ab"))
+
+    (row,) = await store.verdicts(nth(1))
+
+    assert (row.policy, row.reports, row.evidence, row.signals) == (
+        "0123456789ab",
+        (3, 9),
+        (Evidence(token="prize", weight=1.25),),
+        ("hidden_text",),
+    )
