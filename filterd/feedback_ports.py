@@ -9,7 +9,7 @@ from typing import Protocol
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.reported import Report
-from filterd.core.verdict import Feedback, Label
+from filterd.core.verdict import Feedback, Label, Scan
 from filterd.ports import VerdictRow
 
 
@@ -105,6 +105,17 @@ class LabelledInputs(Protocol):
         ...
 
 
+class Backgrounds(Protocol):
+    """What unreported messages look like."""
+
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """What the model read of the latest messages without a label (``core.token_codec``), the newest first.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class Reports(Protocol):
     """The part of the feedback ledger that near-duplicates are recognised by."""
 
@@ -117,6 +128,14 @@ class Reports(Protocol):
 
     async def retire(self, ids: Sequence[int]) -> None:
         """Let these labels act no longer on near-duplicates; they stand all the same. Raises StoreUnavailable."""
+        ...
+
+
+class Correction(Protocol):
+    """What labels change about the model's number before the next model is there."""
+
+    def correct(self, channel: Channel, scan: Scan, recipient: str) -> Scan:
+        """``scan`` with the logit and probability that hold for mail to ``recipient``; itself where nothing changes."""
         ...
 
 

@@ -37,6 +37,18 @@ def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
         connection.execute(statement.on_conflict_do_nothing(index_elements=["message_id"]), rows)
 
 
+def background(connection: Connection, channel: Channel, most: int) -> Sequence[bytes]:
+    """Inputs of the latest messages without a label, the newest first."""
+    labelled = select(FeedbackRecord.message_id)
+    query = (
+        select(ScannedRecord.tokens)
+        .where(ScannedRecord.channel == channel.value, ScannedRecord.message_id.not_in(labelled))
+        .order_by(ScannedRecord.message_id.desc())
+        .limit(most)
+    )
+    return tuple(connection.scalars(query))
+
+
 def labelled(
     connection: Connection, channel: Channel, model: str | None, after: int, most: int
 ) -> Sequence[LabelledInput]:

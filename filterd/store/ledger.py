@@ -92,6 +92,7 @@ def _change(row: Row[Any]) -> ReportChange:
             reporter=row.reporter,
             recipients=tuple(row.recipients),
             given_at=row.given_at,
+            sender=row.sender_key,
             model=row.model,
             is_for_all=row.is_for_all,
         ),

@@ -211,6 +211,10 @@ class SqlStore:
         """See ``ports.LabelledInputs``."""
         return await self._read(partial(inputs.labelled, channel=channel, model=model, after=after, most=most))
 
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """See ``ports.Backgrounds``."""
+        return await self._read(partial(inputs.background, channel=channel, most=most))
+
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
         return await self._read(partial(ledger.changes, since=since, most=most))

@@ -36,6 +36,10 @@ class MemoryLedger:
         """Labels that were not revoked."""
         return [entry.feedback for entry in self._entries if not entry.is_revoked]
 
+    def all(self) -> list[Feedback]:
+        """Labels, revoked ones too."""
+        return [entry.feedback for entry in self._entries]
+
     def add(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> bool:
         """See ``ports.FeedbackLedger.add_feedback``; ``rows`` are the verdicts on the message."""
         for entry in self._entries:

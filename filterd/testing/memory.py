@@ -199,6 +199,15 @@ class MemoryStore:
         found = self.ledger.inputs(self._scans, senders)
         return [i for i in found if i.channel is channel and i.id > after and model in (None, i.model)][:most]
 
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """See ``ports.Backgrounds``."""
+        self._check()
+        labelled = {given.message_id for given in self.ledger.all()}
+        channels = {id: row.channel for (id, _), row in self._verdicts.items()}
+        latest = sorted(self._scans.items(), reverse=True)
+        found = [s.tokens for id, s in latest if s.tokens and id not in labelled and channels[id] is channel]
+        return found[:most]
+
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
         self._check()
@@ -438,6 +447,7 @@ def _row(verdict: Verdict) -> VerdictRow:
         fingerprint=scan.fingerprint if scan else "",
         elapsed_seconds=verdict.elapsed_seconds,
         policy=verdict.policy,
+        correction=scan.correction if scan else 0.0,
         reports=decision.reports,
         evidence=scan.evidence if scan else (),
         signals=scan.signals if scan else (),

@@ -205,6 +205,16 @@ async def test_what_the_model_read_is_kept_and_comes_with_the_label(store: Store
     assert [found.id for found in await store.labelled_inputs(Channel.EMAIL)] == [two.id]
 
 
+async def test_background_is_the_latest_messages_without_a_label(store: Store) -> None:
+    for n in (1, 2, 3, 4):
+        scan = replace(a_scan(0.1), tokens=bytes([n]), hashing="0123456789ab")
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan)))
+    await store.add_feedback(label(3))
+
+    assert list(await store.background(Channel.EMAIL, most=2)) == [b"\4", b"\2"]
+    assert not await store.background(Channel.SMS, most=2)
+
+
 async def test_input_is_kept_for_its_days_or_as_long_as_a_label_on_it_stands(clock: FixedClock, tmp_path: Path) -> None:
     scan = replace(a_scan(0.97), tokens=b"\0\1", hashing="0123456789ab")
     keep = Retention(input_days=7)
