@@ -92,6 +92,41 @@ class LabelledInput:
     """See ``core.token_codec``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptInput:
+    """What the model read of one message."""
+
+    channel: Channel
+    hashing: str
+    tokens: bytes
+    """See ``core.token_codec``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A label on a message whose text was like another's."""
+
+    message: MessageId
+    report: Report
+    distance: int
+    """Bits in which the fingerprints differ, [0, 256]; texts without a word in common are at 128 +/- 8."""
+
+
+class Examples(Protocol):
+    """What a verdict is explained by, beside itself."""
+
+    async def kept_input(self, id: MessageId) -> KeptInput | None:
+        """None where it was not kept, or no longer is. Raises StoreUnavailable."""
+        ...
+
+    async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
+        """Standing labels on the most similar messages, the nearest first; none that is hardly nearer than chance.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class LabelledInputs(Protocol):
     """Labels with what can be learned from."""
 

@@ -17,7 +17,7 @@ from filterd.core.verdict import (
     Reply,
     Verdict,
 )
-from filterd.feedback_ports import Backgrounds, FeedbackLedger, LabelledInputs, Reports
+from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Reports
 from filterd.ports import (
     Quarantine,
     SmsInbox,
@@ -40,6 +40,7 @@ class Store(
     FeedbackLedger,
     LabelledInputs,
     Backgrounds,
+    Examples,
     Reports,
     SmsInbox,
     TokenStore,
