@@ -62,7 +62,7 @@ bench:  ## filterd beside Postfix, rspamd and SpamAssassin, on a quiet machine; 
 faults:  ## the whole fault matrix, every failpoint, changes under load; twenty minutes
 	$(BIN)/pytest -q tests/faults --ignore=tests/faults/test_kills.py --ignore=tests/faults/test_power_cuts.py
 
-seeded-bugs:  ## put eight known bugs into a copy of the tree, one by one; the suite must see each
+seeded-bugs:  ## put ten known bugs into a copy of the tree, one by one; the suite must see each; as root
 	$(BIN)/python -m tests.faults.seeded_bugs
 
 kills:  ## kill the worker 10,000 times under load, on SQLite and PostgreSQL; hours
