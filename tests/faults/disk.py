@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,9 @@ def clear_away() -> None:
     for root in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = root.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", owner).exists():
-            _remove(root)
+            # Another process may be clearing it away, too.
+            with suppress(NoDisk, FileNotFoundError):
+                _remove(root)
 
 
 def why_not() -> str:

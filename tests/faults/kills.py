@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -161,6 +162,8 @@ def run(play: Play, what: str, *, most: int) -> int:
     parser.add_argument("--store", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
+    # Told to end, it ends what it started and unmounts what it mounted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     names = itertools.cycle(("sqlite", "postgresql") if options.store == "both" else (options.store,))
     rest, is_clean = options.times, True
