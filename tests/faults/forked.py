@@ -36,6 +36,7 @@ from filterd.core.envelope import Channel
 from filterd.listeners import bind_all
 from filterd.testing import FakeScanner
 from tests.faults.rig import Rig
+from tests.servers import processes
 
 
 class WordScanner(FakeScanner):
@@ -105,10 +106,20 @@ class Forks:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._pid = 0
+
+    def listen(self) -> None:
+        """Wait until clients find a listening port."""
+        self._ask("listen")
 
     def start(self) -> int:
         """A new worker; its pid."""
-        return self._ask("start")
+        self._pid = self._ask("start")
+        return self._pid
+
+    def freeze(self) -> None:
+        """Stop the worker where it is."""
+        processes.freeze(self._pid)
 
     def kill(self) -> int:
         """Kill the worker with SIGKILL; its exit code, once it has gone."""
@@ -146,8 +157,10 @@ def forking(rig: Rig) -> Iterator[Forks]:
             env=environ,
             text=True,
         )
+    forks = Forks(process)
     try:
-        yield Forks(process)
+        forks.listen()
+        yield forks
     finally:
         # Its end is the end of the worker's control connection, and so of the worker.
         process.kill()
