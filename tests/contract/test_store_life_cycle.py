@@ -206,9 +206,10 @@ class SqliteLifeCycle(LifeCycle):
         super().teardown()
 
 
-TestMemory = LifeCycle.TestCase
-TestMemory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
-TestSqlite = pytest.mark.slow(SqliteLifeCycle.TestCase)
+proves = pytest.mark.invariant("I10")
+TestMemory = proves(LifeCycle.TestCase)
+TestMemory.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestSqlite = pytest.mark.slow(proves(SqliteLifeCycle.TestCase))
 TestSqlite.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -375,7 +375,7 @@ TestSmtpCustody = proves(SmtpCustody.TestCase)
 # Sockets make shrinking take minutes, and a list of steps is read easily as it is.
 FOUND_AS_IT_IS = [Phase.explicit, Phase.reuse, Phase.generate]
 TestSmtpCustody.settings = settings(max_examples=10, stateful_step_count=25, phases=FOUND_AS_IT_IS)
-TestLongSmtpCustody = pytest.mark.slow(LongSmtpCustody.TestCase)
+TestLongSmtpCustody = pytest.mark.slow(proves(LongSmtpCustody.TestCase))
 TestLongSmtpCustody.settings = settings(
     max_examples=100, stateful_step_count=40, phases=FOUND_AS_IT_IS, suppress_health_check=[HealthCheck.too_slow]
 )
