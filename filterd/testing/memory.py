@@ -403,7 +403,16 @@ class MemoryStore:
             for id, known in self._held.items()
             if known.message.summary.state not in moving and known.message.envelope.received_at < old
         ]
-        sms = [id for id, known in self._sms.items() if known.state == "done" and known.parts[0].received_at < old]
+        kept = {
+            known.message.envelope.id
+            for id, known in self._held.items()
+            if known.message.summary.state in {*moving, HeldState.HELD} and id not in held
+        }
+        sms = [
+            id
+            for id, known in self._sms.items()
+            if known.state == "done" and known.parts[0].received_at < old and id not in kept
+        ]
         return self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory

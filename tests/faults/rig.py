@@ -22,8 +22,8 @@ from filterd.failpoints import VARIABLE
 from filterd.ports import HeldState
 from filterd.store.schema import HeldRecord
 from filterd.store.sql import open_store
-from tests.faults.ledger import Audit, audit
-from tests.faults.letters import Letter, delivered_from, held_from, token_in
+from tests.faults.ledger import Audit, Record, audit
+from tests.faults.letters import Letter, delivered_from, held_from, record_from, token_in
 from tests.faults.sender import Sender
 from tests.servers import processes
 from tests.servers.gateway import Gateway, running, write_settings
@@ -110,6 +110,13 @@ class Rig:
             rows = await store._read(lambda connection: connection.execute(statement).all())
         return [zlib.decompress(row.body) for row in rows]
 
+    def records(self) -> list[Record]:
+        """What the log says became of each message: one line each, written before the sender hears of it."""
+        # What follows the last line end is still being written.
+        lines = (self.root / "log").read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()
+        judged = [json.loads(line) for line in lines if '"message.judged"' in line]
+        return [record for line in judged if (record := record_from(line)) is not None]
+
     def audit(self, only: Letter | None = None) -> Audit:
         """What does not add up so far; with one letter only, or with all."""
         letters = self.sender.letters if only is None else {only.token: only}
@@ -121,6 +128,7 @@ class Rig:
             [attempt for attempt in self.sender.attempts if attempt.token in letters],
             [delivered_from(raw, letters) for raw in mine(list(self.hop.taken))],
             [held_from(raw, letters) for raw in mine(self.held_bodies())],
+            [record for record in self.records() if only is None or record.token == only.token],
         )
 
 

@@ -74,6 +74,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         yield Line(rig=rig, forks=forks, customer=customer, provider=Provider(port=rig.ports.http))
 
 
+@pytest.mark.invariant("I1", "I3")
 @pytest.mark.parametrize(("point", "nature"), CELLS)
 @pytest.mark.parametrize("order", ["kill", "fail", "delay 0.3"])
 def test_sms_is_forwarded_or_held_once(line: Line, point: str, nature: Nature, order: str) -> None:
