@@ -24,6 +24,7 @@ from filterd.core.headers import Stamp
 from filterd.core.influence import Caps
 from filterd.correction_keeper import CorrectionKeeper
 from filterd.edges.smtp import SmtpEdge
+from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
@@ -35,7 +36,9 @@ from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.online import SiteWeights
 from filterd.inference.signature import public_key
+from filterd.labeller import Labeller
 from filterd.listeners import Listener
+from filterd.mail_reports import MailReports
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
@@ -188,6 +191,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         days=learning.memory_days,
         most=learning.memory_size,
     )
+    by_mail = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(
@@ -199,6 +203,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         hostname=settings.stamp.hostname,
         has_room=lambda: has_room(store),
+        reports=ReportDesk(learning, MailReports(scanners, by_mail, events=events).take),
     )
     adapters = adapters_of(config.sms)
     judge = SmsJudge(
