@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from filterd import __version__, log, preflight, state
+from filterd import __version__, log, preflight, report_spool, state
 from filterd import config as configuration
 from filterd.admin import AdminApp
 from filterd.clock import SystemClock
@@ -49,6 +49,7 @@ from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
 from filterd.report_keeper import ReportKeeper
+from filterd.report_spool import ReportSpool
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
@@ -74,6 +75,8 @@ def check(config: Config) -> None:
         public_key(Path(config.models.public_key))
     database_url(config.store.url.reveal(), config.server.state_dir)
     state.prepare(config)
+    if config.learning.spool_dir:
+        report_spool.prepare(Path(config.learning.spool_dir))
     state.secret_of(config)
 
 
@@ -192,6 +195,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         most=learning.memory_size,
     )
     by_mail = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
+    by_spool = Labeller(store, origin="spool", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(
@@ -270,6 +274,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
+        if learning.spool_dir:
+            tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},

@@ -1,4 +1,4 @@
-"""Writes down what people say about messages, by mail, and keeps count of it."""
+"""Writes down what people say about messages, from mail and from the spool, and keeps count of it."""
 
 from __future__ import annotations
 

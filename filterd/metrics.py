@@ -24,7 +24,7 @@ PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
 WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
 TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "failed", "skipped")
 EDGES = ("smtp", "http")
-REPORT_ORIGINS = ("mail",)
+REPORT_ORIGINS = ("mail", "spool")
 REPORT_RESULTS = ("new", "repeated", "unknown", "unreadable", "refused", "failed")
 UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
@@ -107,7 +107,7 @@ class Metrics:
         self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
         self.reports = Counter(
             "filterd_reports",
-            "Messages reported by mail, and reports that failed.",
+            "Messages reported by mail or spool, and reports that failed.",
             ("origin", "result"),
             registry=registry,
         )

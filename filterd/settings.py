@@ -262,6 +262,9 @@ class LearningSettings(Section):
         (),
         description="Clients that vouch for the senders of reports: they let nobody write to the report addresses but who has logged in, under their own address.",
     )
+    spool_dir: str = Field(
+        "", description="Folder whose spam/ and ham/ take mail that scripts move there; empty turns it off."
+    )
 
 
 class TwilioSettings(Section):

@@ -1,4 +1,4 @@
-"""A spam that the model lets through is forwarded to the report address; the next copies are held."""
+"""A spam that the model lets through is forwarded to the report address, or moved to Junk; the next copies are held."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ report_spam_to = "spam@inbox.example"
 report_ham_to = "ham@inbox.example"
 reporters = ["inbox.example"]
 report_networks = ["127.0.0.1/32"]
+spool_dir = "{spool}"
 """
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Gateway]:
-    with gateway(tmp_path, extra=LEARNING) as made:
+    with gateway(tmp_path, extra=LEARNING.format(spool=tmp_path / "spool")) as made:
         yield made
 
 
@@ -69,3 +70,22 @@ def test_report_by_mail_and_the_next_reworded_copy_is_held_until_it_is_reported_
     time.sleep(EFFECT_SECONDS)
 
     assert running.send(filled("Ms Miller", "Agent 8", "morning"))["action"] == "accept"
+
+
+@pytest.mark.slow
+def test_mail_moved_into_the_spool_is_reported_and_gone(running: Gateway) -> None:
+    missed = running.send(filled())
+    spool = running.config.parent / "spool"
+    draft = spool / "spam/.1"
+    draft.write_bytes(delivered(running, missed["id"]).replace(b"\r\n", b"\n"))
+    draft.rename(spool / f"spam/1,r={ANN}")
+    deadline = time.monotonic() + 10
+    while any((spool / "spam").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(EFFECT_SECONDS)
+
+    held = running.send(filled("Ms Miller", "Agent 7", "morning"))
+
+    assert (held["reason"], held["outcome"]) == ("reported", "held")
+    assert str(held["detail"]).startswith("spam to recipient")
