@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from filterd import __version__, log, preflight, state
+from filterd import __version__, log, preflight, report_spool, state
 from filterd import config as configuration
 from filterd.admin import AdminApp
 from filterd.clock import SystemClock
@@ -24,6 +24,7 @@ from filterd.core.headers import Stamp
 from filterd.core.influence import Caps
 from filterd.correction_keeper import CorrectionKeeper
 from filterd.edges.smtp import SmtpEdge
+from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
@@ -35,7 +36,9 @@ from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.online import SiteWeights
 from filterd.inference.signature import public_key
+from filterd.labeller import Labeller
 from filterd.listeners import Listener
+from filterd.mail_reports import MailReports
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
@@ -46,6 +49,7 @@ from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
 from filterd.report_keeper import ReportKeeper
+from filterd.report_spool import ReportSpool
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
@@ -71,6 +75,8 @@ def check(config: Config) -> None:
         public_key(Path(config.models.public_key))
     database_url(config.store.url.reveal(), config.server.state_dir)
     state.prepare(config)
+    if config.learning.spool_dir:
+        report_spool.prepare(Path(config.learning.spool_dir))
     state.secret_of(config)
 
 
@@ -188,6 +194,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         days=learning.memory_days,
         most=learning.memory_size,
     )
+    by_mail = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
+    by_spool = Labeller(store, origin="spool", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(
@@ -199,6 +207,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         hostname=settings.stamp.hostname,
         has_room=lambda: has_room(store),
+        reports=ReportDesk(learning, MailReports(scanners, by_mail, events=events).take),
     )
     adapters = adapters_of(config.sms)
     judge = SmsJudge(
@@ -265,6 +274,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
+        if learning.spool_dir:
+            tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},

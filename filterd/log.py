@@ -186,6 +186,18 @@ class Events:
             new=is_new,
         )
 
+    def report_refused(self, id: str, sender: str, peer: str) -> None:
+        """Somebody whose reports are not believed wrote to a report address."""
+        self._log.warning("report.refused", id=id, sender=self._mask(sender), peer=peer)
+
+    def report_unread(self, id: str, origin: str, why: str) -> None:
+        """A report names no message of ours; from the spool it went to ``failed``."""
+        self._log.warning("report.unread", id=id, origin=origin, why=why)
+
+    def report_failed(self, id: str, origin: str, error: str) -> None:
+        """A report could not be written down, or not be tidied up; it will be tried again."""
+        self._log.warning("report.failed", id=id, origin=origin, error=error)
+
     def webhook_refused(self, provider: str, error: str) -> None:
         """A webhook call was not accepted."""
         self._log.warning("webhook.refused", provider=provider, error=error)

@@ -24,6 +24,8 @@ PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
 WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
 TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "failed", "skipped")
 EDGES = ("smtp", "http")
+REPORT_ORIGINS = ("mail", "spool")
+REPORT_RESULTS = ("new", "repeated", "unknown", "unreadable", "refused", "failed")
 UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
@@ -103,6 +105,12 @@ class Metrics:
         )
         self.releases = Counter("filterd_releases", "Messages released by people.", registry=registry)
         self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
+        self.reports = Counter(
+            "filterd_reports",
+            "Messages reported by mail or spool, and reports that failed.",
+            ("origin", "result"),
+            registry=registry,
+        )
         self.reports_remembered = Gauge(
             "filterd_reports_remembered",
             "Labels that near-duplicates are recognised by.",
@@ -191,6 +199,7 @@ class Metrics:
         _touch(self.stage_seconds, STAGES)
         _touch(self.scan_failures, _values(ScanFailure))
         _touch(self.feedback, _values(Label))
+        _touch(self.reports, REPORT_ORIGINS, REPORT_RESULTS)
         _touch(self.sms_forward_failures, PROVIDERS)
         _touch(self.webhooks, PROVIDERS, WEBHOOK_RESULTS)
         _touch(self.model_swaps, ("loaded", "refused"))

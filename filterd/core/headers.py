@@ -37,6 +37,8 @@ _OURS = (b"x-spam-", b"x-spamd-", b"x-rspamd-", b"x-filterd-")
 _RECEIVED = re.compile(rb"(?:\A|[\r\n])received[ \t]*:", re.IGNORECASE)
 _SUBJECT = re.compile(rb"(?:\A|(?<=[\r\n]))subject[ \t]*:", re.IGNORECASE)
 _RELEASE = re.compile(rb"(?:\A|(?<=[\r\n]))x-filterd-release: ([0-9a-f]{32}) ([0-9a-f]{64})\r\n", re.IGNORECASE)
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n|\A\r?\n")
+_ID_LINE = re.compile(rb"^x-filterd-id[ \t]*:[ \t]*([0-9a-f]{32})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _UNSAFE_WORD = re.compile(r"[^A-Za-z0-9_.:+\[\]-]")
 _UNSAFE_TEST = re.compile(r"[^A-Z0-9_]")
 _COMMENT_OR_SPACE = re.compile(rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*", re.DOTALL)
@@ -67,6 +69,16 @@ def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -
     mailbox_line = _MAILBOX_LINE.match(header)
     at = mailbox_line.end() if mailbox_line else 0
     return b"".join((header[:at], block, _fence(header[at : at + 1024]), header[at:], body))
+
+
+def find_id(mail: bytes) -> MessageId | None:
+    """The id in the header of a mail as it was delivered, whatever its line ends; None where it has none of ours.
+
+    Ours stands above all that the sender wrote, so the first one counts.
+    """
+    blank = _BLANK_LINE.search(mail)
+    found = _ID_LINE.search(mail, 0, blank.start() + 1 if blank else len(mail))
+    return MessageId(found[1].decode("ascii").lower()) if found else None
 
 
 def header_bytes(raw: bytes) -> int:

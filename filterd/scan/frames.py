@@ -13,6 +13,7 @@ import msgspec
 
 from filterd.core.envelope import Channel
 from filterd.core.message import ParseLimits
+from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import Unscannable
 
@@ -50,12 +51,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     channel: Channel
     sender: str = ""
     peer: str = ""
+    is_report: bool = False
+    """The message is not scored: which messages does it report?"""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Scanner to worker: what was found, or why nothing was."""
 
     scan: Scan | None = None
+    report: ReportMail | None = None
     failure: ScanFailure = ScanFailure.UNSCANNABLE
     detail: str = ""
     is_last: bool = False
