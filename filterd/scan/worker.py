@@ -33,7 +33,8 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
     """Load what the first frame says, confine this process, answer requests until the other side closes."""
     setup = unpack(receive_frame(connection), Setup)
     folders = {channel: Path(folder) for channel, folder in setup.folders.items()}
-    scorer, refused = Scorer.open(folders, setup.limits)
+    # No edge, store or command reads the evidence of a message on its way.
+    scorer, refused = Scorer.open(folders, setup.limits, is_explaining=False)
     gc.collect()
     gc.freeze()
     confine(setup.memory_bytes)
