@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from filterd.core.envelope import Channel
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import Unscannable
 

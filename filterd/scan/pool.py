@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from filterd.core.envelope import Channel, Envelope
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
 from filterd.failpoints import failpoint

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, FromClause, Row, Table, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Action, Decision, Feedback, Outcome, Reason, Verdict
@@ -23,6 +23,9 @@ from filterd.store.schema import (
     address_key,
     only_key,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 _KEY = ("id", "part")
 
@@ -94,7 +97,11 @@ def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcom
 def upsert(dialect: str, table: FromClause) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT; both databases spell it the same."""
     assert isinstance(table, Table)
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # its modules are many, and most installations have SQLite
+
+    return postgresql.insert(table)
 
 
 def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
