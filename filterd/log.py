@@ -6,7 +6,6 @@ lines about one person can be joined without naming them. ``docs/events.md`` lis
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import sys
@@ -71,8 +70,8 @@ class AddressMask:
         """``example.org:1f0c9a2e77`` - the domain (``sms`` for a number) and a keyed hash of the whole."""
         if not address:
             return "<>"
-        digest = hmac.new(self._key, address.lower().encode("utf-8", "surrogateescape"), hashlib.sha256)
-        return f"{domain_of(address) or 'sms'}:{digest.hexdigest()[:10]}"
+        digest = hmac.digest(self._key, address.lower().encode("utf-8", "surrogateescape"), "sha256")
+        return f"{domain_of(address) or 'sms'}:{digest.hex()[:10]}"
 
 
 class Events:

@@ -225,6 +225,9 @@ class StoreSettings(Section):
         7,
         description="Days the model's input of every message is kept, as numbers without text, 6 KB each; a reported message's as long as its label. Labels move the model at once and candidates are replayed with it. 0 keeps none.",
     )
+    keeps_words: bool = Field(
+        True, description="Keep with every verdict the words that moved its probability most, to explain it by."
+    )
     sms_retention_days: Count = Field(
         30, description="Days decided SMS are kept, for duplicate detection; 0 keeps them."
     )

@@ -36,7 +36,7 @@ def run(
     id = MessageId(message) if _ID.fullmatch(message) else id_in(Path(message))
 
     async def work(store: SqlStore, config: Config) -> bool:
-        from filterd import bootstrap
+        from filterd import parent
         from filterd.clock import SystemClock
         from filterd.core.verdict import Feedback
 
@@ -51,7 +51,7 @@ def run(
             is_for_all=not recipient,
         )
         is_new = await store.add_feedback(feedback)
-        bootstrap.events_of(config).feedback(feedback, is_new=is_new)
+        parent.events_of(config).feedback(feedback, is_new=is_new)
         return is_new
 
     is_new = context.with_store(config, work)

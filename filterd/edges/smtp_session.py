@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,12 @@ _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
 )
 
 
+@lru_cache(maxsize=64)
+def _known_as(peer: Peer, helo: str, protocol: str) -> Peer:
+    """``peer`` with what it does not say itself; a connection that is kept open is asked again and again."""
+    return replace(peer, helo=peer.helo or helo, protocol=peer.protocol or protocol)
+
+
 class SmtpSession(Dialogue):
     """A connection of the SMTP edge."""
 
@@ -70,9 +76,8 @@ class SmtpSession(Dialogue):
 
     @property
     def _peer(self) -> Peer:
-        peer = self._forwarded or self._connected
         protocol = ("ESMTPS" if self.is_encrypted else "ESMTP") if self._is_extended else "SMTP"
-        return replace(peer, helo=peer.helo or self._helo, protocol=peer.protocol or protocol)
+        return _known_as(self._forwarded or self._connected, self._helo, protocol)
 
     def reset(self) -> None:
         """Forget the mail transaction (RFC 5321 section 4.1.1.5)."""

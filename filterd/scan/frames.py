@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from filterd.core.envelope import Channel
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
 from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import Unscannable
@@ -34,6 +34,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time for one message."""
     keeps_inputs: bool = False
     """Whether what the model read is part of every answer."""
+    is_explaining: bool = True
+    """Whether the words that moved the number are."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):

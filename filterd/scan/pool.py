@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from filterd.core.envelope import Channel, Envelope
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
 from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
@@ -42,9 +42,10 @@ class PoolSettings:
     start_timeout_seconds: float = 30.0
     module: str = WORKER_MODULE
     keeps_inputs: bool = False
+    is_explaining: bool = True
 
     @classmethod
-    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False) -> PoolSettings:
+    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False, is_explaining: bool = True) -> PoolSettings:
         """What the configuration says."""
         return cls(
             limits=limits_of(settings),
@@ -53,6 +54,7 @@ class PoolSettings:
             timeout_seconds=settings.timeout_seconds,
             memory_bytes=settings.memory_bytes,
             keeps_inputs=keeps_inputs,
+            is_explaining=is_explaining,
         )
 
 
@@ -270,6 +272,7 @@ class ScannerPool:
             memory_bytes=settings.memory_bytes,
             cpu_seconds=settings.timeout_seconds,
             keeps_inputs=settings.keeps_inputs,
+            is_explaining=settings.is_explaining,
         )
         scanner = await ScannerProcess.start(setup, settings.start_timeout_seconds, settings.module)
         if scanner.ready.models:

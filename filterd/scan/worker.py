@@ -35,7 +35,9 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
     """Load what the first frame says, confine this process, answer requests until the other side closes."""
     setup = unpack(receive_frame(connection), Setup)
     folders = {channel: Path(folder) for channel, folder in setup.folders.items()}
-    scorer, refused = Scorer.open(folders, setup.limits, keeps_inputs=setup.keeps_inputs)
+    scorer, refused = Scorer.open(
+        folders, setup.limits, keeps_inputs=setup.keeps_inputs, is_explaining=setup.is_explaining
+    )
     gc.collect()
     gc.freeze()
     confine(setup.memory_bytes)
