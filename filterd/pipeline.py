@@ -16,7 +16,7 @@ from filterd.beside import beside_loop
 from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.headers import Stamp, find_release, stamp
 from filterd.core.policy import Policy, decide
-from filterd.core.reported import Report, resolve
+from filterd.core.reported import Report, certainty, resolve
 from filterd.core.verdict import (
     Action,
     Decision,
@@ -305,10 +305,11 @@ def group(
 
     A message that only some recipients' rules would reject is held for them: one reply speaks for all.
     """
+    sure = certainty(scan.probability, scan.points) if isinstance(scan, Scan) else None
     known: dict[tuple[object, ...], Decision] = {}
     groups: list[tuple[Decision, list[Recipient]]] = []
     for recipient in envelope.recipients:
-        reported = resolve(reports, recipient.address, policy.agreement)
+        reported = resolve(reports, recipient.address, policy.agreement, sure)
         key = (reported, recipient.domain, *(id(scope) for scope in policy.scopes(recipient)))
         if key not in known:
             own = correct(scan, recipient.address) if isinstance(scan, Scan) else scan

@@ -7,7 +7,7 @@ nobody's own label is ever overruled by others'. An administrator speaks for eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -56,6 +56,8 @@ class Agreement:
     """Sum of the weights of independent reporters, for everybody in the domain of a recipient."""
     all: float = 3.0
     """The same, for every recipient."""
+    sure: float = 10.0
+    """Times as much where the model is sure of the opposite: a few who lie must not take away plain ham."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,13 @@ class Reported:
     """Numbers of the reports it rests on, ascending."""
 
 
-def resolve(reports: Sequence[Report], recipient: str, agreement: Agreement) -> Reported | None:
+def resolve(
+    reports: Sequence[Report], recipient: str, agreement: Agreement, sure: Label | None = None
+) -> Reported | None:
     """What ``reports``, all on near-duplicates of one message, mean for ``recipient``; None where they do not say.
 
-    Of one reporter only the latest counts. A text too short to be compared counts for the recipient alone.
+    Of one reporter only the latest counts. A text too short to be compared counts for the recipient alone. ``sure`` is
+    the label the model has no doubt of.
     """
     if not reports:
         return None
@@ -85,10 +90,17 @@ def resolve(reports: Sequence[Report], recipient: str, agreement: Agreement) -> 
         return _by_latest(by_administrators, ReportScope.ALL)
     if domain:
         near = [report for report in wide if any(domain_of(other) == domain for other in report.recipients)]
-        found = _by_weight(near, ReportScope.DOMAIN, agreement.domain)
+        found = _by_weight(near, ReportScope.DOMAIN, agreement.domain, agreement, sure)
         if found is not None:
             return found
-    return _by_weight(wide, ReportScope.ALL, agreement.all)
+    return _by_weight(wide, ReportScope.ALL, agreement.all, agreement, sure)
+
+
+def certainty(probability: float, points: Mapping[str, float]) -> Label | None:
+    """The label a model has no doubt of: below the strictest operating point, or from the most lenient one on."""
+    if probability < points.get("strict", 0.0):
+        return Label.HAM
+    return Label.SPAM if probability >= points.get("lenient", 2.0) else None
 
 
 def _by_latest(reports: Sequence[Report], scope: ReportScope) -> Reported:
@@ -97,15 +109,19 @@ def _by_latest(reports: Sequence[Report], scope: ReportScope) -> Reported:
     return Reported(label=latest.label, scope=scope, reports=tuple(agreeing))
 
 
-def _by_weight(reports: Sequence[Report], scope: ReportScope, needed: float) -> Reported | None:
+def _by_weight(
+    reports: Sequence[Report], scope: ReportScope, needed: float, agreement: Agreement, sure: Label | None
+) -> Reported | None:
     latest: dict[str, Report] = {}
     for report in sorted(reports, key=lambda report: report.id):
         latest[report.reporter] = report
     balance = sum(r.weight if r.label is Label.SPAM else -r.weight for r in latest.values())
     # Sums of weights such as .1 miss a whole number by a rounding error.
+    label = Label.SPAM if balance > 0 else Label.HAM
+    if sure is not None and sure is not label:
+        needed *= agreement.sure
     if abs(balance) + _ROUNDING < needed:
         return None
-    label = Label.SPAM if balance > 0 else Label.HAM
     return Reported(label=label, scope=scope, reports=tuple(r.id for r in latest.values() if r.label is label))
 
 

@@ -153,3 +153,18 @@ def _mail(number: int, site: str) -> Example:
     label = Label.SPAM if number % 2 else Label.HAM
     raw = f"From: a@{site}\r\nSubject: s\r\n\r\n{label}".encode()
     return Example(id=str(number), corpus="c", channel=Channel.EMAIL, label=label, raw=raw)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_reports_when_they_are_measured_then_every_effect_delay_and_kind_of_liar_has_figures(folders, tmp_path):
+    found = kept(find("reports")(context(folders, Channel.SMS)), tmp_path)
+
+    streams = {name: each for name, each in found.figures.items() if name != "malice"}
+    assert streams
+    for each in streams.values():
+        assert {"frozen", "memory", "weights", "both", "both, 100 late", "both, 10 % noise"} <= set(each)
+        assert each["frozen"]["reports"] == each["both"]["reports"] == each["messages"]
+        assert 0 <= each["both"]["roca"] <= 100
+    assert set(found.figures["malice"]) == {f"{a} {s:g}" for a in ("dictionary", "focused") for s in (0.01, 0.05, 0.2)}
+    assert all(0 <= harm["harmed"] <= 100 for harm in found.figures["malice"].values())

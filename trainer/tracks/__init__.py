@@ -20,6 +20,7 @@ TRACKS: Mapping[str, str] = MappingProxyType(
         "static": "trainer.tracks.static",
         "time": "trainer.tracks.time_order",
         "online": "trainer.tracks.online",
+        "reports": "trainer.tracks.reports",
         "cross": "trainer.tracks.cross",
         "ablation": "trainer.tracks.ablation",
         "robustness": "trainer.tracks.robustness",

@@ -8,7 +8,7 @@ import pytest
 
 from filterd.core.envelope import Channel, Recipient
 from filterd.core.policy import Policy, Rule, Scope, SenderList, decide
-from filterd.core.reported import Agreement, Report, Reported, ReportScope, resolve
+from filterd.core.reported import Agreement, Report, Reported, ReportScope, certainty, resolve
 from filterd.core.verdict import Action, Label, Reason, ScanFailure
 from filterd.testing import a_scan, an_envelope
 
@@ -77,6 +77,24 @@ def test_little_trust_is_little_weight() -> None:
 
     assert resolve(reports, "eve@corp.example", AGREEMENT) is None
     assert resolve([*reports, a_report(10, weight=0.3)], "eve@corp.example", AGREEMENT) is not None
+
+
+def test_more_must_agree_where_the_model_is_sure_of_the_opposite() -> None:
+    few, many = [a_report(id) for id in range(1, 6)], [a_report(id) for id in range(1, 31)]
+
+    assert resolve(few, "eve@corp.example", AGREEMENT, Label.SPAM) is not None
+    assert resolve(few, "eve@corp.example", AGREEMENT, Label.HAM) is None
+    assert resolve(many, "eve@corp.example", AGREEMENT, Label.HAM) is not None
+    own = [*few, a_report(40, Label.SPAM, "eve@corp.example")]
+    assert resolve(own, "eve@corp.example", AGREEMENT, Label.HAM) is not None
+
+
+@pytest.mark.parametrize(
+    ("probability", "sure"), [(0.29, Label.HAM), (0.3, None), (0.89, None), (0.9, Label.SPAM), (1.0, Label.SPAM)]
+)
+def test_model_is_sure_beyond_its_outermost_operating_points(probability: float, sure: Label | None) -> None:
+    assert certainty(probability, a_scan().points) is sure
+    assert certainty(probability, {}) is None
 
 
 def test_own_label_is_never_overruled() -> None:
