@@ -138,7 +138,12 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     await keeper.begin(store)
     models = _Models(config)
     scanners = await stack.enter_async_context(
-        ScannerPool(locate=models.locate, settings=PoolSettings.of(config.scan), events=events, metrics=metrics)
+        ScannerPool(
+            locate=models.locate,
+            settings=PoolSettings.of(config.scan, keeps_inputs=config.store.input_retention_days > 0),
+            events=events,
+            metrics=metrics,
+        )
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
     memory = ReportedMemory()

@@ -66,6 +66,45 @@ class ReportChange:
     """False once it was revoked or has retired."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledInput:
+    """A standing label on a message, and what the model read of it."""
+
+    id: int
+    """Number of the label in the ledger."""
+    message: MessageId
+    channel: Channel
+    label: Label
+    reporter: str
+    given_at: datetime
+    sender: str
+    """Key of the envelope sender."""
+    recipients: tuple[str, ...]
+    """Keys of those the label speaks for first."""
+    fingerprint: str
+    is_for_all: bool
+    model: str
+    """The bundle that had judged the message."""
+    logit: float | None
+    """What that bundle gave it; None once the verdict is gone."""
+    hashing: str
+    tokens: bytes
+    """See ``core.token_codec``."""
+
+
+class LabelledInputs(Protocol):
+    """Labels with what can be learned from."""
+
+    async def labelled_inputs(
+        self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
+    ) -> Sequence[LabelledInput]:
+        """Standing labels beyond number ``after`` on messages whose input is kept, ascending.
+
+        With ``model``, only on messages that this bundle had judged. Raises StoreUnavailable.
+        """
+        ...
+
+
 class Reports(Protocol):
     """The part of the feedback ledger that near-duplicates are recognised by."""
 

@@ -202,6 +202,10 @@ class StoreSettings(Section):
     verdict_retention_days: Count = Field(90, description="Days verdicts are kept; 0 keeps them.")
     quarantine_retention_days: Count = Field(30, description="Days held messages are kept; 0 keeps them.")
     feedback_retention_days: Count = Field(0, description="Days feedback is kept; 0 keeps it.")
+    input_retention_days: Count = Field(
+        7,
+        description="Days the model's input of every message is kept, as numbers without text, 6 KB each; a reported message's as long as its label. Labels move the model at once and candidates are replayed with it. 0 keeps none.",
+    )
     sms_retention_days: Count = Field(
         30, description="Days decided SMS are kept, for duplicate detection; 0 keeps them."
     )

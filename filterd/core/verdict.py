@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel, Envelope, MessageId
 
 
@@ -92,6 +93,12 @@ class Scan:
     """Names of structural facts (``hidden_text``, ``duplicate_boundary`` ...), sorted."""
     fingerprint: str = ""
     """Hash of the folded text that survives small changes, hex."""
+    calibration: Calibration = Calibration()  # noqa: RUF009  # frozen
+    """From logit to probability."""
+    tokens: bytes = b""
+    """What the model read (``core.token_codec``), where that is kept; empty else."""
+    hashing: str = ""
+    """``hashing_key`` of those tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

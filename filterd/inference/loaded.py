@@ -23,6 +23,7 @@ from filterd.core.explain import explain
 from filterd.core.fingerprint import fingerprint
 from filterd.core.message import ParseLimits
 from filterd.core.normalize import NORMALIZER_VERSION
+from filterd.core.token_codec import hashing_key, pack
 from filterd.core.tokens import DEFAULT_HASHING, Encoded, Extracted, Extractor, Tokens
 from filterd.core.verdict import Evidence, Scan
 from filterd.errors import BundleError, ContractMismatch, ScanDown, SelfTestFailed, Unscannable
@@ -44,6 +45,7 @@ class LoadedModel:
         """Raises BundleError when the bundle cannot be served. The probes are not run: see ``self_test``."""
         self.spec: BundleSpec = bundle.spec
         self._probes = bundle.probes
+        self.hashing = hashing_key(bundle.spec.hashing)
         _check_spec(bundle.spec)
         graph = read_graph(bundle.model)
         self.weights = graph.column(bundle.spec.hashing.wide_buckets)
@@ -166,16 +168,25 @@ class Scorer:
     """Messages of every channel to Scans: what the daemon, ``filterd check`` and the trainer's evaluation share."""
 
     def __init__(
-        self, models: Mapping[Channel, LoadedModel], limits: ParseLimits, domains: Domains | None = None
+        self,
+        models: Mapping[Channel, LoadedModel],
+        limits: ParseLimits,
+        domains: Domains | None = None,
+        *,
+        keeps_inputs: bool = False,
     ) -> None:
+        """With ``keeps_inputs`` every Scan has what the model read."""
         domains = domains or Domains()
+        self._keeps_inputs = keeps_inputs
         self.models = MappingProxyType(dict(models))
         self._extractors = {
             channel: Extractor(channel, model.spec.hashing, limits, domains) for channel, model in models.items()
         }
 
     @classmethod
-    def open(cls, folders: Mapping[Channel, Path], limits: ParseLimits) -> tuple[Scorer, Mapping[Channel, BundleError]]:
+    def open(
+        cls, folders: Mapping[Channel, Path], limits: ParseLimits, *, keeps_inputs: bool = False
+    ) -> tuple[Scorer, Mapping[Channel, BundleError]]:
         """The bundles in ``folders``, and why those that cannot serve do not."""
         models, refused, domains = {}, {}, Domains()
         for channel, folder in folders.items():
@@ -186,7 +197,7 @@ class Scorer:
             except BundleError as exc:
                 models.pop(channel, None)
                 refused[channel] = exc
-        return cls(models, limits, domains), refused
+        return cls(models, limits, domains, keeps_inputs=keeps_inputs), refused
 
     def scan(self, channel: Channel, raw: bytes, envelope: Envelope | None = None) -> Scan:
         """Everything found in ``raw``. Raises Unscannable, or ScanDown where the channel has no model."""
@@ -194,10 +205,10 @@ class Scorer:
         if model is None:
             raise ScanDown(f"no model for {channel.value}")
         found = self._extractors[channel](raw, envelope)
-        return _scan(model, found)
+        return _scan(model, found, keeps_input=self._keeps_inputs)
 
 
-def _scan(model: LoadedModel, found: Extracted) -> Scan:
+def _scan(model: LoadedModel, found: Extracted, *, keeps_input: bool) -> Scan:
     encoded, message = found.encoded, found.message
     logit, evidence = model.read(encoded)
     return Scan(
@@ -209,4 +220,7 @@ def _scan(model: LoadedModel, found: Extracted) -> Scan:
         evidence=evidence,
         signals=message.signals if message else (),
         fingerprint=fingerprint(encoded.word_hashes),
+        calibration=model.spec.calibration,
+        tokens=pack(encoded.tokens, model.spec.hashing) if keeps_input else b"",
+        hashing=model.hashing if keeps_input else "",
     )

@@ -31,6 +31,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Address space above what the scanner has when everything is loaded."""
     cpu_seconds: float
     """Processor time for one message."""
+    keeps_inputs: bool = False
+    """Whether what the model read is part of every answer."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):

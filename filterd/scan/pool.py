@@ -40,9 +40,10 @@ class PoolSettings:
     memory_bytes: int = 1_073_741_824
     start_timeout_seconds: float = 30.0
     module: str = WORKER_MODULE
+    keeps_inputs: bool = False
 
     @classmethod
-    def of(cls, settings: ScanSettings) -> PoolSettings:
+    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False) -> PoolSettings:
         """What the configuration says."""
         return cls(
             limits=limits_of(settings),
@@ -50,6 +51,7 @@ class PoolSettings:
             queue_per_scanner=settings.queue_per_scanner,
             timeout_seconds=settings.timeout_seconds,
             memory_bytes=settings.memory_bytes,
+            keeps_inputs=keeps_inputs,
         )
 
 
@@ -250,6 +252,7 @@ class ScannerPool:
             limits=settings.limits,
             memory_bytes=settings.memory_bytes,
             cpu_seconds=settings.timeout_seconds,
+            keeps_inputs=settings.keeps_inputs,
         )
         scanner = await ScannerProcess.start(setup, settings.start_timeout_seconds, settings.module)
         if scanner.ready.models:

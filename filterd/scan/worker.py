@@ -33,7 +33,7 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
     """Load what the first frame says, confine this process, answer requests until the other side closes."""
     setup = unpack(receive_frame(connection), Setup)
     folders = {channel: Path(folder) for channel, folder in setup.folders.items()}
-    scorer, refused = Scorer.open(folders, setup.limits)
+    scorer, refused = Scorer.open(folders, setup.limits, keeps_inputs=setup.keeps_inputs)
     gc.collect()
     gc.freeze()
     confine(setup.memory_bytes)

@@ -16,6 +16,7 @@ from filterd.store.quarantine import audit
 from filterd.store.schema import (
     FeedbackRecord,
     HeldRecord,
+    ScannedRecord,
     SmsMessageRecord,
     VerdictRecord,
     lookup_key,
@@ -28,15 +29,16 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Days rows are kept; 0 keeps them."""
+    """Days rows are kept; 0 keeps them, but no model inputs: those are kept with None."""
 
     verdict_days: int = 0
     quarantine_days: int = 0
     feedback_days: int = 0
+    input_days: int | None = None
     sms_days: int = 0
 
 
-TABLES = ("verdict", "held", "feedback", "sms")
+TABLES = ("verdict", "held", "feedback", "scanned", "sms")
 
 
 def purge(connection: Connection, table: str, retention: Retention, now: datetime) -> int:
@@ -45,9 +47,10 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         "verdict": retention.verdict_days,
         "held": retention.quarantine_days,
         "feedback": retention.feedback_days,
+        "scanned": retention.input_days,
         "sms": retention.sms_days,
     }[table]
-    if days == 0:
+    if days is None or (days == 0 and table != "scanned"):
         return 0
     old = now - timedelta(days=days)
     if table == "verdict":
@@ -60,6 +63,12 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
     elif table == "feedback":
         numbers = select(FeedbackRecord.id).where(FeedbackRecord.given_at < old).limit(BATCH)
         statement = delete(FeedbackRecord).where(FeedbackRecord.id.in_(numbers))
+    elif table == "scanned":
+        # What a standing label is about is kept for the next model.
+        labelled = select(FeedbackRecord.message_id).where(FeedbackRecord.revoked_at.is_(None))
+        old_ones = (ScannedRecord.received_at < old, ScannedRecord.message_id.not_in(labelled))
+        kept = select(ScannedRecord.message_id).where(*old_ones).limit(BATCH)
+        statement = delete(ScannedRecord).where(ScannedRecord.message_id.in_(kept))
     else:
         # What nobody has judged or delivered yet is ours to keep.
         done = SmsMessageRecord.state == SmsState.DONE.value
@@ -81,6 +90,7 @@ def erase(connection: Connection, address: str, by: str, now: datetime) -> dict[
     gone = FeedbackRecord.message_id.in_([id for id in ids if id not in left])
     counts["feedback"] = connection.execute(delete(FeedbackRecord).where(or_(reporters, gone))).rowcount
     counts["feedback"] += _erase_feedback(connection, key)
+    counts["scanned"] = connection.execute(delete(ScannedRecord).where(ScannedRecord.message_id.in_(ids))).rowcount
     counts["sms"] = connection.execute(
         delete(SmsMessageRecord).where(or_(SmsMessageRecord.sender_key == key, SmsMessageRecord.recipient_key == key))
     ).rowcount

@@ -262,6 +262,19 @@ class FeedbackRecord(Base):
     """The bundle that had judged the message."""
 
 
+class ScannedRecord(Base):
+    """What the model read of one message (``core.token_codec``)."""
+
+    __tablename__ = "scanned"
+    __table_args__ = (Index(None, "received_at"),)
+
+    message_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(8))
+    received_at: Mapped[datetime]
+    hashing: Mapped[str] = mapped_column(String(12))
+    tokens: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class SmsMessageRecord(Base):
     """One SMS in the inbox or outbox."""
 

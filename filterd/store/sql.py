@@ -21,7 +21,7 @@ from filterd.clock import SystemClock
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
 from filterd.errors import StoreFull, StoreUnavailable, UsageError
-from filterd.feedback_ports import Labels, ReportChange
+from filterd.feedback_ports import LabelledInput, Labels, ReportChange
 from filterd.ports import (
     Arrival,
     Clock,
@@ -34,7 +34,7 @@ from filterd.ports import (
     VerdictRow,
 )
 from filterd.settings import Config
-from filterd.store import inbox, ledger, migrate, quarantine, retention, tokens, verdicts
+from filterd.store import inbox, inputs, ledger, migrate, quarantine, retention, tokens, verdicts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.retention import Retention
 from filterd.store.schema import HeldRecord
@@ -141,7 +141,14 @@ class SqlStore:
 
     async def record(self, *records: Verdict) -> None:
         """See ``ports.VerdictStore``."""
-        await self._write(partial(verdicts.record, rows=list(map(verdicts.row_from, records))))
+        kept = inputs.rows_from(records)
+        rows = list(map(verdicts.row_from, records))
+
+        def write(connection: Connection) -> None:
+            verdicts.record(connection, rows)
+            inputs.record(connection, kept)
+
+        await self._write(write)
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""
@@ -197,6 +204,12 @@ class SqlStore:
             raise UsageError("say which labels to revoke")
         operation = partial(ledger.revoke, meant=labels, by=by, now=self._clock.now(), is_rehearsal=is_rehearsal)
         return await self._write(operation)
+
+    async def labelled_inputs(
+        self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
+    ) -> Sequence[LabelledInput]:
+        """See ``ports.LabelledInputs``."""
+        return await self._read(partial(inputs.labelled, channel=channel, model=model, after=after, most=most))
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
@@ -314,6 +327,7 @@ async def open_store(
             verdict_days=settings.verdict_retention_days,
             quarantine_days=settings.quarantine_retention_days,
             feedback_days=settings.feedback_retention_days,
+            input_days=settings.input_retention_days,
             sms_days=settings.sms_retention_days,
         ),
         on_state=on_state,

@@ -9,8 +9,8 @@ from datetime import datetime
 from filterd.core.envelope import MessageId, address_key, domain_of, is_within
 from filterd.core.near import is_near
 from filterd.core.reported import Report
-from filterd.core.verdict import Feedback
-from filterd.feedback_ports import Labels, ReportChange
+from filterd.core.verdict import Feedback, Scan
+from filterd.feedback_ports import LabelledInput, Labels, ReportChange
 from filterd.ports import VerdictRow
 
 
@@ -92,6 +92,29 @@ class MemoryLedger:
             for entry in found:
                 entry.is_revoked, entry.changed_at = True, now
         return [entry.report.id for entry in found]
+
+    def inputs(self, scans: Mapping[MessageId, Scan], senders: Mapping[MessageId, str]) -> list[LabelledInput]:
+        """Standing labels on messages whose scan has what the model read."""
+        return [
+            LabelledInput(
+                id=entry.report.id,
+                message=entry.feedback.message_id,
+                channel=entry.report.channel,
+                label=entry.report.label,
+                reporter=entry.report.reporter,
+                given_at=entry.report.given_at,
+                sender=address_key(senders.get(entry.feedback.message_id, "")),
+                recipients=entry.report.recipients,
+                fingerprint=entry.report.fingerprint,
+                is_for_all=entry.report.is_for_all,
+                model=entry.report.model,
+                logit=scan.logit,
+                hashing=scan.hashing,
+                tokens=scan.tokens,
+            )
+            for entry in self._entries
+            if not entry.is_revoked and (scan := scans.get(entry.feedback.message_id)) is not None and scan.tokens
+        ]
 
     def retire(self, ids: Sequence[int], now: datetime) -> None:
         """See ``ports.Reports.retire``."""

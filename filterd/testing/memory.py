@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
-from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Verdict
+from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, UsageError
-from filterd.feedback_ports import Labels, ReportChange
+from filterd.feedback_ports import LabelledInput, Labels, ReportChange
 from filterd.ports import (
     Arrival,
     Clock,
@@ -66,6 +66,7 @@ class MemoryStore:
         self._verdicts: dict[tuple[MessageId, tuple[str, ...]], VerdictRow] = {}
         self._held: dict[MessageId, _Held] = {}
         self.ledger = MemoryLedger()
+        self._scans: dict[MessageId, Scan] = {}
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
 
@@ -78,6 +79,7 @@ class MemoryStore:
         """See ``ports.VerdictStore``."""
         self._check()
         self._verdicts |= {(verdict.id, verdict.recipients): _row(verdict) for verdict in verdicts}
+        self._scans |= {verdict.id: verdict.decision.scan for verdict in verdicts if verdict.decision.scan}
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""
@@ -187,6 +189,15 @@ class MemoryStore:
         near = {row.fingerprint for row in await self.verdicts(labels.campaign)} if labels.campaign else None
         senders = {id: row.sender for (id, _), row in self._verdicts.items()}
         return self.ledger.revoke(replace(labels, message=message), near, senders, now, is_rehearsal=is_rehearsal)
+
+    async def labelled_inputs(
+        self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
+    ) -> Sequence[LabelledInput]:
+        """See ``ports.LabelledInputs``."""
+        self._check()
+        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
+        found = self.ledger.inputs(self._scans, senders)
+        return [i for i in found if i.channel is channel and i.id > after and model in (None, i.model)][:most]
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
@@ -386,7 +397,10 @@ class MemoryStore:
             del self._held[id]
         for id in sms:
             del self._sms[id]
-        return {"verdict": len(verdicts), "held": len(held), "sms": len(sms)}
+        kept = {id for id, _ in self._verdicts}
+        inputs = [id for id, scan in self._scans.items() if id not in kept and scan.tokens]
+        self._scans = {id: scan for id, scan in self._scans.items() if id in kept}
+        return {"verdict": len(verdicts), "held": len(held), "scanned": len(inputs), "sms": len(sms)}
 
     async def count_held(self) -> int:
         """See ``ports.Upkeep``."""

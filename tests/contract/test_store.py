@@ -557,10 +557,16 @@ async def test_purge_deletes_what_is_past_its_days_and_nothing_in_custody(store:
     await store.decided(nth(4), forward=True)
     await store.record(verdict(replace(envelope(5), received_at=clock.now() + timedelta(days=20))))
 
-    assert await store.purge(clock.now() + timedelta(days=29)) == {"verdict": 0, "held": 0, "feedback": 0, "sms": 0}
+    assert await store.purge(clock.now() + timedelta(days=29)) == {
+        "verdict": 0,
+        "held": 0,
+        "feedback": 0,
+        "scanned": 0,
+        "sms": 0,
+    }
     counts = await store.purge(clock.now() + timedelta(days=31))
 
-    assert counts == {"verdict": 2, "held": 1, "feedback": 1, "sms": 1}
+    assert counts == {"verdict": 2, "held": 1, "feedback": 1, "scanned": 0, "sms": 1}
     assert len(await store.verdicts(nth(5))) == 1
     await store.settle(nth(2), HeldState.HELD)
     assert (await store.held(nth(2))).raw == b"pending"
@@ -577,7 +583,7 @@ async def test_erase_forgets_a_sender_and_a_recipient(store: Store) -> None:
 
     counts = await store.erase("alice@EXAMPLE.org", "cli")
 
-    assert counts == {"verdict": 2, "held": 2, "feedback": 2, "sms": 0}
+    assert counts == {"verdict": 2, "held": 2, "feedback": 2, "scanned": 0, "sms": 0}
     assert [s.id for s in await store.list_held()] == [nth(3)]
     assert not await store.add_feedback(label(3))
 
@@ -585,7 +591,13 @@ async def test_erase_forgets_a_sender_and_a_recipient(store: Store) -> None:
 async def test_erase_takes_one_of_several_recipients_out(store: Store) -> None:
     await store.hold(envelope(1, "carol@example.com", "alice@example.org", "bob@example.net"), RAW, HOLD)
 
-    assert await store.erase("Alice@example.org", "cli") == {"verdict": 1, "held": 1, "feedback": 0, "sms": 0}
+    assert await store.erase("Alice@example.org", "cli") == {
+        "verdict": 1,
+        "held": 1,
+        "feedback": 0,
+        "scanned": 0,
+        "sms": 0,
+    }
     held = await store.held(nth(1))
     assert [r.address for r in held.envelope.recipients] == ["bob@example.net"]
     assert held.summary.recipients == ("bob@example.net",)
@@ -597,7 +609,7 @@ async def test_erase_forgets_a_phone_number(store: Store) -> None:
     await store.receive(part("a"), nth(1))
     await store.hold(sms_envelope(1), b"text", HOLD)
 
-    assert await store.erase("15550001", "cli") == {"verdict": 1, "held": 1, "feedback": 0, "sms": 1}
+    assert await store.erase("15550001", "cli") == {"verdict": 1, "held": 1, "feedback": 0, "scanned": 0, "sms": 1}
     assert (await store.receive(part("a"), nth(2)))[0] is Arrival.COMPLETE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ from filterd.core.verdict import (
 )
 from filterd.errors import NotFound, UsageError
 from filterd.feedback_ports import Labels
+from filterd.store.engine import database_url
+from filterd.store.retention import Retention
+from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, a_scan
 from tests.contract.stores import HOLD, RAW, Store, envelope, label, nth, verdict
 
@@ -182,6 +186,39 @@ async def test_erase_takes_a_person_out_of_the_memory(store: Store) -> None:
 
     (change,) = await store.report_changes(None, most=100)
     assert change.report.recipients == ("bob@example.net",)
+
+
+async def test_what_the_model_read_is_kept_and_comes_with_the_label(store: Store, clock: FixedClock) -> None:
+    read = replace(a_scan(0.97), logit=1.5, model="m1", tokens=b"\0\1", hashing="0123456789ab")
+    for n, scan in ((1, read), (2, replace(read, model="m2")), (3, a_scan(0.97))):
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan)))
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan)))
+        await store.add_feedback(label(n))
+
+    one, two = await store.labelled_inputs(Channel.EMAIL)
+    assert (one.id, one.label, one.logit, one.tokens, one.hashing) == (1, Label.SPAM, 1.5, b"\0\1", "0123456789ab")
+    assert (one.sender, one.recipients, one.model) == ("alice@example.org", ("bob@example.net",), "m1")
+    assert [found.id for found in await store.labelled_inputs(Channel.EMAIL, model="m2")] == [2]
+    assert [found.id for found in await store.labelled_inputs(Channel.EMAIL, after=1)] == [2]
+    assert not await store.labelled_inputs(Channel.SMS)
+    await store.revoke(Labels(message=nth(1)), "root")
+    assert [found.id for found in await store.labelled_inputs(Channel.EMAIL)] == [two.id]
+
+
+async def test_input_is_kept_for_its_days_or_as_long_as_a_label_on_it_stands(clock: FixedClock, tmp_path: Path) -> None:
+    scan = replace(a_scan(0.97), tokens=b"\0\1", hashing="0123456789ab")
+    keep = Retention(input_days=7)
+    async with SqlStore(database_url(f"sqlite:///{tmp_path}/s.db", ""), clock=clock, keep=keep) as store:
+        await store.migrate()
+        for n in (1, 2):
+            await store.record(verdict(envelope(n), replace(HOLD, scan=scan)))
+        await store.add_feedback(label(1))
+
+        assert (await store.purge(clock.now() + timedelta(days=6)))["scanned"] == 0
+        assert (await store.purge(clock.now() + timedelta(days=8)))["scanned"] == 1
+        assert len(await store.labelled_inputs(Channel.EMAIL)) == 1
+        await store.revoke(Labels(message=nth(1)), "root")
+        assert (await store.purge(clock.now() + timedelta(days=8)))["scanned"] == 1
 
 
 async def test_verdict_keeps_what_it_rested_on(store: Store) -> None:

@@ -286,15 +286,15 @@ def test_database_is_made_by_upgrade_and_checked(run: Run) -> None:
 
 @pytest.mark.usefixtures("held")
 def test_erase_says_what_went(run: Run) -> None:
-    assert run("db", "erase", "bob@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, sms 0\n")
-    assert run("db", "erase", "eve@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, sms 0\n")
+    assert run("db", "erase", "bob@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
+    assert run("db", "erase", "eve@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
     assert run("quarantine", "list", "--json")[1] == "[]\n"
     assert run("db", "erase", " ")[0] == 2
 
 
 @pytest.mark.usefixtures("held")
 def test_purge_deletes_what_is_past_its_days(run: Run) -> None:
-    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, sms 0\n")
+    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
 
 
 @pytest.mark.parametrize("command", [("quarantine", "list"), ("token", "list"), ("db", "upgrade"), ("db", "purge")])

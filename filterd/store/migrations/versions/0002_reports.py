@@ -1,4 +1,4 @@
-"""Feedback that outlives its verdict and is remembered; what a verdict rested on."""
+"""Feedback that outlives its verdict and is remembered; what a verdict rested on; what the model read."""
 
 from __future__ import annotations
 
@@ -31,10 +31,21 @@ def upgrade() -> None:
     for name in ("sender_key", "model", "channel"):
         op.execute(f"UPDATE feedback SET {name} = COALESCE((SELECT {name} {verdict}), {name})")  # noqa: S608  # our names
     op.create_index(op.f("ix_feedback_changed_at"), "feedback", ["changed_at"])
+    op.create_table(
+        "scanned",
+        sa.Column("message_id", sa.String(length=32), nullable=False),
+        sa.Column("channel", sa.String(length=8), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("hashing", sa.String(length=12), nullable=False),
+        sa.Column("tokens", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_scanned")),
+    )
+    op.create_index(op.f("ix_scanned_received_at"), "scanned", ["received_at"])
 
 
 def downgrade() -> None:
     """Back."""
+    op.drop_table("scanned")
     op.drop_index(op.f("ix_feedback_changed_at"), table_name="feedback")
     for name in ("changed_at", "retired_at", "is_for_all", "channel", *(name for name, _ in _FEEDBACK)):
         op.drop_column("feedback", name)

@@ -1,0 +1,75 @@
+"""What the model read of messages, kept for labels, replay and the next model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.verdict import Label, Verdict
+from filterd.feedback_ports import LabelledInput
+from filterd.store.schema import FeedbackRecord, ScannedRecord, VerdictRecord
+from filterd.store.verdicts import upsert
+
+
+def rows_from(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """The rows of those messages whose input was kept."""
+    found = {}
+    for verdict in verdicts:
+        scan = verdict.decision.scan
+        if scan is not None and scan.tokens:
+            found[verdict.id] = {
+                "message_id": verdict.id,
+                "channel": verdict.channel.value,
+                "received_at": verdict.received_at,
+                "hashing": scan.hashing,
+                "tokens": scan.tokens,
+            }
+    return list(found.values())
+
+
+def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Keep the inputs; a message whose input is there already keeps it."""
+    if rows:
+        statement = upsert(connection.dialect.name, ScannedRecord.__table__)
+        connection.execute(statement.on_conflict_do_nothing(index_elements=["message_id"]), rows)
+
+
+def labelled(
+    connection: Connection, channel: Channel, model: str | None, after: int, most: int
+) -> Sequence[LabelledInput]:
+    """Standing labels on messages whose input is kept, beyond number ``after``, in their order."""
+    query = (
+        select(FeedbackRecord.__table__, ScannedRecord.tokens, ScannedRecord.hashing, VerdictRecord.logit)
+        .join(ScannedRecord, ScannedRecord.message_id == FeedbackRecord.message_id)
+        .join(VerdictRecord, VerdictRecord.id == FeedbackRecord.message_id, isouter=True)
+        .where(FeedbackRecord.revoked_at.is_(None), FeedbackRecord.id > after)
+        .where(FeedbackRecord.channel == channel.value)
+        .order_by(FeedbackRecord.id, VerdictRecord.part)
+    )
+    if model is not None:
+        query = query.where(FeedbackRecord.model == model)
+    found: dict[int, LabelledInput] = {}
+    for row in connection.execute(query.limit(most)):
+        found.setdefault(
+            row.id,
+            LabelledInput(
+                id=row.id,
+                message=MessageId(row.message_id),
+                channel=channel,
+                label=Label(row.label),
+                reporter=row.reporter,
+                given_at=row.given_at,
+                sender=row.sender_key,
+                recipients=tuple(row.recipients),
+                fingerprint=row.fingerprint,
+                is_for_all=row.is_for_all,
+                model=row.model,
+                logit=row.logit,
+                hashing=row.hashing,
+                tokens=row.tokens,
+            ),
+        )
+    return tuple(found.values())
