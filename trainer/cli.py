@@ -25,6 +25,9 @@ DataOption = Annotated[
     Path | None, typer.Option(help=f"Folder of the corpora; default ${_DATA}, else ../shared/data beside the checkout")
 ]
 FastOption = Annotated[bool, typer.Option("--fast", help="A small sample and network, in seconds")]
+GoldenOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Labelled messages in DIR/ham and DIR/spam; else the package's own")
+]
 JobsOption = Annotated[int, typer.Option(help="Processes that read messages", min=1)]
 
 
@@ -151,6 +154,30 @@ def compare(
     typer.echo("\n".join(found.lines()))
     if out is not None:
         found.write(out)
+
+
+@app.command()
+def gate(
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Folder of the bundle that would be promoted")],
+    against: Annotated[Path, typer.Option(metavar="INCUMBENT", help="Folder of the bundle in service")],
+    golden: GoldenOption = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the table")] = False,
+    fast: FastOption = False,
+) -> None:
+    """Measure a candidate beside the incumbent and say whether it may be promoted: exit 0, or 1 where it is refused."""
+    import json
+
+    from filterd.inference.registry import read_spec
+    from trainer import gate as gates
+    from trainer import golden as sets
+    from trainer.measure_candidate import FAST_MOST, cases_of, measure
+
+    channel = read_spec(candidate).channel
+    frozen = sets.read(channel, golden, FAST_MOST if fast else None)
+    measured = measure(candidate, against, cases_of(channel, frozen, is_fast=fast), lambda w: typer.echo(w, err=True))
+    result = gates.compare(*measured)
+    typer.echo(json.dumps(gates.as_json(result), indent=1) if is_json else "\n".join(result.lines()))
+    raise typer.Exit(0 if result.is_promoted else 1)
 
 
 @app.command()

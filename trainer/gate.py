@@ -70,6 +70,19 @@ class GateResult:
         return Table(title=title, columns=("rule", "result", "figures"), rows=rows).lines()
 
 
+def as_json(result: GateResult) -> dict[str, object]:
+    """The same as JSON types."""
+    return {
+        "candidate": result.candidate,
+        "incumbent": result.incumbent,
+        "promoted": result.is_promoted,
+        "rules": [
+            {"rule": each.rule, "result": each.passed.value, "figures": each.sentence, "refuses": each.is_blocking}
+            for each in result.findings
+        ],
+    }
+
+
 def compare(candidate: Measurements, incumbent: Measurements, rules: GateRules | None = None) -> GateResult:
     """Every rule, in a fixed order. Raises GateError unless both judged the same messages."""
     rules = rules or GateRules()
