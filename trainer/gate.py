@@ -23,6 +23,7 @@ RULES: Mapping[str, tuple[Rule, bool]] = MappingProxyType(
         "slices": (gate_rules.slices, False),
         "calibration": (gate_rules.calibration, True),
         "robustness": (gate_rules.robustness, True),
+        "corpora": (gate_rules.corpora, False),
         "poisoning": (gate_rules.poisoning, True),
         "newest labels": (gate_rules.newest, False),
         "speed": (gate_rules.speed, True),
@@ -30,7 +31,7 @@ RULES: Mapping[str, tuple[Rule, bool]] = MappingProxyType(
     }
 )
 """Rule, and whether a candidate is refused where it cannot be measured. Only what a site need not have may be missing:
-labels of its own, and slices that are large enough."""
+labels of its own, slices that are large enough, and the corpora."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from trainer.errors import GateError
-from trainer.judged import Measurements
+from trainer.judged import Judged, Measurements
 from trainer.paired import ROUNDING, Pair, both, together
 from trainer.reliability import brier, ece
 
@@ -41,6 +41,8 @@ class GateRules:
     brier_margin: float = 0.01
     attack_margin: float = 0.05
     """Share of an attack's messages that the candidate may get wrong on top."""
+    corpus_margin: float = 0.05
+    """Share of a corpus's messages of a label that it may get wrong on top."""
     poison_margin: float = 0.03
     """What the mean probability of ham with common words may rise by."""
     newest_margin: float = 0.02
@@ -103,12 +105,7 @@ def slices(candidate: Measurements, incumbent: Measurements, rules: GateRules) -
     sets = together(candidate, incumbent, ("golden", "tripwire", "newest"))
     if sets is None:
         return _unmeasured("nothing that could be sliced")
-    pairs: dict[str, Pair] = {}
-    for name in sets[0].slice_names():
-        for label in ("ham", "spam"):
-            pair = Pair.of(*sets, sets[0].inside(name) & (sets[0].is_spam == (label == "spam")))
-            if pair.total >= rules.slice_least:
-                pairs[f"{name} {label}"] = pair
+    pairs = _by_slice(*sets, rules.slice_least)
     if not pairs:
         return _unmeasured(f"no slice has {rules.slice_least} messages of a label")
     alpha = rules.significance / len(pairs)
@@ -150,6 +147,19 @@ def robustness(candidate: Measurements, incumbent: Measurements, rules: GateRule
         return _unmeasured("no spam that could be attacked")
     alpha = rules.significance / len(pairs)
     worse = [name for name, pair in pairs.items() if pair.is_worse(rules.attack_margin, alpha)]
+    return _told(pairs, worse, lambda pair: pair.excess / pair.total)
+
+
+def corpora(candidate: Measurements, incumbent: Measurements, rules: GateRules) -> Outcome:
+    """Nothing forgotten of the corpora that both learned from."""
+    sets = both(candidate.corpora, incumbent.corpora, "corpora")
+    if sets is None:
+        return _unmeasured("no corpora at hand: what the incumbent knows of them may be forgotten")
+    pairs = _by_slice(*sets, rules.slice_least)
+    if not pairs:
+        return _unmeasured(f"no corpus has {rules.slice_least} messages of a label in its test part")
+    alpha = rules.significance / len(pairs)
+    worse = [name for name, pair in pairs.items() if pair.is_worse(rules.corpus_margin, alpha)]
     return _told(pairs, worse, lambda pair: pair.excess / pair.total)
 
 
@@ -201,6 +211,16 @@ def size(candidate: Measurements, incumbent: Measurements, rules: GateRules) -> 
         return _unmeasured("no size")
     allowed = max(rules.megabytes, incumbent.megabytes or 0.0)
     return _passed(candidate.megabytes <= allowed), f"{candidate.megabytes:.1f} MB, {allowed:.1f} are allowed"
+
+
+def _by_slice(candidate: Judged, incumbent: Judged, least: int) -> dict[str, Pair]:
+    """``slice label`` -> both bundles there, where there are messages enough."""
+    pairs = {
+        f"{name} {label}": Pair.of(candidate, incumbent, candidate.inside(name) & where)
+        for name in candidate.slice_names()
+        for label, where in (("ham", candidate.is_ham), ("spam", candidate.is_spam))
+    }
+    return {name: pair for name, pair in pairs.items() if pair.total >= least}
 
 
 def _no_worse(what: str, pair: Pair, margin: float, significance: float) -> Outcome:

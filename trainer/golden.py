@@ -6,13 +6,19 @@ the test part of the modern messages that ship with the trainer, which no traini
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from filterd.core.bundle import Hashing
 from filterd.core.envelope import Channel
+from filterd.core.fingerprint import fingerprint
+from filterd.core.message import ParseLimits
+from filterd.core.tokens import Extractor
+from filterd.errors import Unscannable
 from trainer.config import SplitConfig
 from trainer.errors import CorpusError
 from trainer.example import Example, Label, rank
@@ -64,6 +70,17 @@ def read(channel: Channel, folder: Path | None = None, most: int | None = None) 
         lenders=tuple(case.example for case in _cases(channel, lenders, min(most or _LENDERS, _LENDERS))),
         held_back=held,
     )
+
+
+def fingerprints(cases: Sequence[Case], hashing: Hashing) -> frozenset[str]:
+    """What near-duplicates of these messages are recognised by, whatever label they have."""
+    found = set()
+    if cases:
+        extract = Extractor(cases[0].example.channel, hashing, ParseLimits())
+        for case in cases:
+            with contextlib.suppress(Unscannable):
+                found.add(fingerprint(extract(case.example.raw).encoded.word_hashes))
+    return frozenset(found - {""})
 
 
 def held_back(channel: Channel, messages: Sequence[Written]) -> frozenset[str]:

@@ -60,6 +60,8 @@ class Measurements:
     """The frozen set of ham and spam."""
     tripwire: Judged | None = None
     """Ham of today that no training reads."""
+    corpora: Judged | None = None
+    """The test part of the corpora that the candidate was trained on; a message's slices name its corpus."""
     newest: Judged | None = None
     """The newest labels of people, which the candidate was not trained on."""
     attacked: Mapping[str, Judged] = field(default_factory=lambda: MappingProxyType({}))

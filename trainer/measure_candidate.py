@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,14 +64,21 @@ class Cases:
     tripwire: tuple[Case, ...]
     attacked: Mapping[str, tuple[Case, ...]]
     common_words: tuple[Case, ...]
+    corpora: tuple[Example, ...]
     newest: tuple[LabelledInput, ...]
     timed: tuple[bytes, ...]
 
 
 def cases_of(
-    channel: Channel, sets: Golden, newest: Sequence[LabelledInput] = (), *, is_fast: bool = False, seed: int = 7
+    channel: Channel,
+    sets: Golden,
+    newest: Sequence[LabelledInput] = (),
+    corpora: Sequence[Example] = (),
+    *,
+    is_fast: bool = False,
+    seed: int = 7,
 ) -> Cases:
-    """The frozen sets, their messages as attacked, the probe of common words, and the newest labels."""
+    """The frozen sets, their messages as attacked, the probe of common words, the newest labels, and the corpora."""
     texts = tuple(_text(example)[:_TEXT_CHARS] for example in sets.lenders)
     ham = [case for case in sets.golden if not case.is_spam]
     words = Counter(word.lower() for text in (*texts, *(_text(c.example) for c in ham)) for word in _WORD.findall(text))
@@ -84,6 +91,7 @@ def cases_of(
         tripwire=sets.tripwire,
         attacked=MappingProxyType({a.name: _under(a, some, common, seed) for a in attacks}),
         common_words=_under(_PROBE, ham, common, seed),
+        corpora=tuple(corpora),
         newest=tuple(newest),
         timed=tuple(case.example.raw for case in _sample(sets.golden, (_FAST_TIMED if is_fast else _TIMED) // 2)),
     )
@@ -100,6 +108,7 @@ def measure(
     say(f"{len(cases.golden)} golden messages, {len(cases.tripwire)} ham of today, {len(cases.attacked)} attacks")
     golden, tripwire = bench.judge(cases.golden), bench.judge(cases.tripwire)
     attacked = {name: bench.judge(each) for name, each in cases.attacked.items()}
+    corpora = bench.judge([Case(example=each) for each in cases.corpora])
     words, newest = bench.judge(cases.common_words), bench.judge_inputs(cases.newest)
     spent = _milliseconds(models, cases)
 
@@ -108,6 +117,7 @@ def measure(
             bundle=models[i].spec.id,
             golden=golden[i],
             tripwire=tripwire[i],
+            corpora=replace(corpora[i], slices=tuple((id.partition("/")[0],) for id in corpora[i].ids)),
             newest=newest[i],
             attacked=MappingProxyType({name: each[i] for name, each in attacked.items()}),
             common_words=words[i],
