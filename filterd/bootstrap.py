@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +20,8 @@ from filterd.clock import SystemClock
 from filterd.config import Loaded
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
+from filterd.core.influence import Caps
+from filterd.correction_keeper import CorrectionKeeper
 from filterd.edges.smtp import SmtpEdge
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.outbox import Outbox
@@ -26,8 +29,10 @@ from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.routes import routes
 from filterd.errors import BundleError, ConfigError
+from filterd.fuzzy.campaigns import weights
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
+from filterd.inference.online import SiteWeights
 from filterd.inference.registry import Registry, packaged_models
 from filterd.listeners import Listener
 from filterd.metrics import Metrics, SupervisorMetrics
@@ -146,7 +151,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         )
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
-    memory = ReportedMemory()
+    memory, correction = ReportedMemory(), SiteWeights()
     pipeline = Pipeline(
         scanner=scanners,
         store=books,
@@ -155,10 +160,23 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         settings=settings,
         memory=memory,
+        correction=correction,
     )
     learning = config.learning
+    caps = Caps(
+        reporter_daily=learning.reporter_daily, sender_daily=learning.sender_daily, campaign=learning.campaign_reports
+    )
     reports = ReportKeeper(
-        memory, store, clock=clock, metrics=metrics, days=learning.memory_days, most=learning.memory_size
+        memory,
+        store,
+        weigh=partial(weights, caps=caps),
+        followers=[
+            CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
+        ],
+        clock=clock,
+        metrics=metrics,
+        days=learning.memory_days,
+        most=learning.memory_size,
     )
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)

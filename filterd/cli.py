@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from filterd import __version__, failpoints
-from filterd.commands import check, config, db, model, quarantine, report, serve, token, undo, verdicts
+from filterd.commands import check, config, db, explain, model, quarantine, report, serve, token, undo, verdicts
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
 EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
@@ -29,6 +29,7 @@ def build() -> typer.Typer:
     app.command("serve")(serve.run)
     app.command("check")(check.run)
     app.command("verdicts")(verdicts.run)
+    app.command("explain")(explain.run)
     app.command("report")(report.run)
     app.command("undo")(undo.run)
     app.add_typer(quarantine.app, name="quarantine")

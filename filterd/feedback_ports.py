@@ -9,7 +9,7 @@ from typing import Protocol
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.reported import Report
-from filterd.core.verdict import Feedback, Label
+from filterd.core.verdict import Feedback, Label, Scan
 from filterd.ports import VerdictRow
 
 
@@ -92,6 +92,41 @@ class LabelledInput:
     """See ``core.token_codec``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptInput:
+    """What the model read of one message."""
+
+    channel: Channel
+    hashing: str
+    tokens: bytes
+    """See ``core.token_codec``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A label on a message whose text was like another's."""
+
+    message: MessageId
+    report: Report
+    distance: int
+    """Bits in which the fingerprints differ, [0, 256]; texts without a word in common are at 128 +/- 8."""
+
+
+class Examples(Protocol):
+    """What a verdict is explained by, beside itself."""
+
+    async def kept_input(self, id: MessageId) -> KeptInput | None:
+        """None where it was not kept, or no longer is. Raises StoreUnavailable."""
+        ...
+
+    async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
+        """Standing labels on the most similar messages, the nearest first; none that is hardly nearer than chance.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class LabelledInputs(Protocol):
     """Labels with what can be learned from."""
 
@@ -101,6 +136,17 @@ class LabelledInputs(Protocol):
         """Standing labels beyond number ``after`` on messages whose input is kept, ascending.
 
         With ``model``, only on messages that this bundle had judged. Raises StoreUnavailable.
+        """
+        ...
+
+
+class Backgrounds(Protocol):
+    """What unreported messages look like."""
+
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """What the model read of the latest messages without a label (``core.token_codec``), the newest first.
+
+        Raises StoreUnavailable.
         """
         ...
 
@@ -117,6 +163,14 @@ class Reports(Protocol):
 
     async def retire(self, ids: Sequence[int]) -> None:
         """Let these labels act no longer on near-duplicates; they stand all the same. Raises StoreUnavailable."""
+        ...
+
+
+class Correction(Protocol):
+    """What labels change about the model's number before the next model is there."""
+
+    def correct(self, channel: Channel, scan: Scan, recipient: str) -> Scan:
+        """``scan`` with the logit and probability that hold for mail to ``recipient``; itself where nothing changes."""
         ...
 
 

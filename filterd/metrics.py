@@ -114,6 +114,13 @@ class Metrics:
             buckets=_EFFECT_SECONDS,
             registry=registry,
         )
+        self.reports_learned = Gauge(
+            "filterd_reports_learned",
+            "Labels the online weights of the model in service were made of.",
+            ("channel",),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.webhooks = Counter("filterd_webhooks", "Webhook calls.", ("provider", "result"), registry=registry)
         self.sms_forward_failures = Counter(
             "filterd_sms_forward_failures", "Failed calls of a customer's URL.", ("provider",), registry=registry

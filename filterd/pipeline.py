@@ -7,7 +7,7 @@ becomes an outcome the sender can act on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -39,7 +39,7 @@ from filterd.errors import (
     Unscannable,
 )
 from filterd.failpoints import failpoint
-from filterd.feedback_ports import ReportMemory
+from filterd.feedback_ports import Correction, ReportMemory
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import (
@@ -95,9 +95,11 @@ class Pipeline:
         events: Events,
         settings: Settings,
         memory: ReportMemory,
+        correction: Correction,
     ) -> None:
         self._scanner = scanner
         self._memory = memory
+        self._correction = correction
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -135,7 +137,8 @@ class Pipeline:
             decision = Decision(action=Action.DEFER, reason=Reason.SCAN_DOWN, detail="overloaded")
             return (Judged(envelope=envelope, decision=decision),)
         reports = self._memory.find(envelope.channel, scan.fingerprint) if isinstance(scan, Scan) else ()
-        judged = tuple(group(scan, envelope, self._policy(envelope.channel), reports))
+        correct = partial(self._correction.correct, envelope.channel)
+        judged = tuple(group(scan, envelope, self._policy(envelope.channel), reports, correct))
         if reports and isinstance(scan, Scan):
             self._note_agreement(judged, reports, scan.model)
         return judged
@@ -281,8 +284,20 @@ class Pipeline:
 _OWN_LABEL = {Reason.HAM: Label.HAM, Reason.SPAM: Label.SPAM}
 
 
-def group(scan: Scan | ScanFailure, envelope: Envelope, policy: Policy, reports: Sequence[Report] = ()) -> list[Judged]:
-    """One ``Judged`` per different decision, recipients in their order; ``reports`` are on near-duplicates.
+def _as_it_is(scan: Scan, _recipient: str) -> Scan:
+    return scan
+
+
+def group(
+    scan: Scan | ScanFailure,
+    envelope: Envelope,
+    policy: Policy,
+    reports: Sequence[Report] = (),
+    correct: Callable[[Scan, str], Scan] = _as_it_is,
+) -> list[Judged]:
+    """One ``Judged`` per different decision, recipients in their order.
+
+    ``reports`` are on near-duplicates; ``correct`` gives the scan for mail to one recipient, the same for a domain.
 
     A message that only some recipients' rules would reject is held for them: one reply speaks for all.
     """
@@ -290,11 +305,13 @@ def group(scan: Scan | ScanFailure, envelope: Envelope, policy: Policy, reports:
     groups: list[tuple[Decision, list[Recipient]]] = []
     for recipient in envelope.recipients:
         reported = resolve(reports, recipient.address, policy.agreement)
-        key = (reported, *(id(scope) for scope in policy.scopes(recipient)))
+        key = (reported, recipient.domain, *(id(scope) for scope in policy.scopes(recipient)))
         if key not in known:
-            known[key] = decide(scan, envelope, recipient, policy, reported)
+            own = correct(scan, recipient.address) if isinstance(scan, Scan) else scan
+            known[key] = decide(own, envelope, recipient, policy, reported)
         decision = known[key]
-        members = next((m for d, m in groups if d == decision), None)
+        # Two domains may have two probabilities; as long as the same is done, it is done in one transaction.
+        members = next((m for d, m in groups if replace(d, scan=None) == replace(decision, scan=None)), None)
         if members is None:
             groups.append((decision, [recipient]))
         else:

@@ -146,6 +146,8 @@ class VerdictRow:
     elapsed_seconds: float
     policy: str = ""
     """Version of the policy that decided."""
+    correction: float = 0.0
+    """What labels added to the logit, log-odds."""
     reports: tuple[int, ...] = ()
     """Numbers of the reports that decided."""
     evidence: tuple[Evidence, ...] = ()

@@ -7,7 +7,7 @@ made, with SQLite as with PostgreSQL, and needs nothing else between them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from filterd.ports import Clock
 POLL_SECONDS = 0.5
 OVERLAP_SECONDS = 15.0
 """How far back each question goes: what was written by a host whose clock is behind, or committed late, is seen too."""
+WEIGHED = 20_000
+"""Newest reports that are weighed against each other."""
 WHOLE_SECONDS = 600.0
 """How often all of it is read again: whatever was missed is put right."""
 
@@ -39,6 +41,14 @@ class KeptMemory(Protocol):
         """Forget labels given before ``moment``."""
         ...
 
+    def newest(self, most: int) -> Sequence[Report]:
+        """The reports with the highest numbers, ascending."""
+        ...
+
+    def weigh(self, weights: Mapping[int, float]) -> None:
+        """Give reports their worth to others."""
+        ...
+
     def take_superfluous(self) -> Sequence[int]:
         """Numbers of the reports that the model in service no longer needs."""
         ...
@@ -48,13 +58,38 @@ class KeptMemory(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """What else acts on labels."""
+
+    async def follow(self, changes: Sequence[ReportChange] | None, worth: Mapping[int, float]) -> None:
+        """Labels changed, or all were read again (None); ``worth`` is what each is worth to others, [0, 1].
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class ReportKeeper:
     """Reads the ledger into the memory."""
 
     def __init__(
-        self, memory: KeptMemory, ledger: Reports, *, clock: Clock, metrics: Metrics, days: int, most: int
+        self,
+        memory: KeptMemory,
+        ledger: Reports,
+        *,
+        weigh: Callable[[Sequence[Report]], Mapping[int, float]],
+        followers: Sequence[Follower] = (),
+        clock: Clock,
+        metrics: Metrics,
+        days: int,
+        most: int,
     ) -> None:
-        """``days`` a report is remembered (0: for as long as it stands), and the ``most`` of them."""
+        """``days`` a report is remembered (0: for as long as it stands), and the ``most`` of them.
+
+        ``weigh`` says what each of the newest reports is worth to others; it runs on a thread.
+        """
+        self._weigh = weigh
+        self._followers = followers
         self._memory = memory
         self._ledger = ledger
         self._clock = clock
@@ -85,26 +120,37 @@ class ReportKeeper:
         else:
             since = self._seen - timedelta(seconds=OVERLAP_SECONDS)
             changes = tuple(await self._ledger.report_changes(since, most=self._most))
-            self._note(changes)
+            is_new = self._note(changes)
             self._memory.apply(changes)
+            if is_new:
+                await self._weigh_newest(changes)
             self._seen = max((change.changed_at for change in changes), default=self._seen)
         if self._days:
             self._memory.forget_before(self._clock.now() - timedelta(days=self._days))
         self._metrics.reports_remembered.set(len(self._memory))
+
+    async def _weigh_newest(self, changes: Sequence[ReportChange] | None) -> None:
+        worth = await asyncio.to_thread(self._weigh, self._memory.newest(WEIGHED))
+        self._memory.weigh(worth)
+        for follower in self._followers:
+            await follower.follow(changes, worth)
 
     async def _read_all(self) -> None:
         now = self._clock.now()
         changes = tuple(await self._ledger.report_changes(None, most=self._most))
         self._memory.replace(tuple(change.report for change in changes if change.is_standing))
         self._known = {(change.report.id, change.is_standing) for change in changes}
+        await self._weigh_newest(None)
         self._seen, self._whole_at = now, self._clock.monotonic()
 
-    def _note(self, changes: tuple[ReportChange, ...]) -> None:
-        """Count how long each new report took to get here."""
+    def _note(self, changes: tuple[ReportChange, ...]) -> bool:
+        """Count how long each new report took to get here; whether there was one."""
         now = self._clock.now()
         found = {(change.report.id, change.is_standing) for change in changes}
         for change in changes:
             if (change.report.id, change.is_standing) not in self._known:
                 seconds = (now - change.changed_at).total_seconds()
                 self._metrics.report_to_effect_seconds.observe(max(0.0, seconds))
+        is_new = not found <= self._known
         self._known = found
+        return is_new

@@ -226,6 +226,9 @@ class LearningSettings(Section):
     all_reporters: Positive = Field(
         3.0, description="Independent reporters who must agree before a report acts for every recipient."
     )
+    reporter_daily: Count = Field(30, description="Labels of one reporter a day that count for others.")
+    sender_daily: Count = Field(60, description="Labels on mail of one sender domain a day that count for others.")
+    campaign_reports: Count = Field(20, description="Labels on near copies of one message that count for others.")
 
 
 class TwilioSettings(Section):

@@ -60,12 +60,12 @@ class OnlineConfig:
 
 
 class OnlineWeights:
-    """The tables of one site. float32[VIEWS, BUCKETS] twice; equal examples in, equal weights out."""
+    """The tables of one site. float32[views, BUCKETS] twice; equal examples in, equal weights out."""
 
-    def __init__(self, config: OnlineConfig | None = None) -> None:
+    def __init__(self, config: OnlineConfig | None = None, views: int = VIEWS) -> None:
         self.config = config or OnlineConfig()
-        self.weights = np.zeros((VIEWS, BUCKETS), np.float32)
-        self.gradients = np.full((VIEWS, BUCKETS), 1e-8, np.float32)
+        self.weights = np.zeros((views, BUCKETS), np.float32)
+        self.gradients = np.full((views, BUCKETS), 1e-8, np.float32)
         """Sums of squared gradients."""
         self.contradictions = self.config.first_contradictions
         """How often a label had little probability lately, [0, 1]: noise, drift, or too little learned."""
@@ -74,19 +74,22 @@ class OnlineWeights:
         """``offset`` and the mean of the views' logits; a view without ids has no say."""
         return offset + _mean(self._logits(views))
 
-    def learn(self, views: Views, *, is_spam: bool, offset: float = 0.0) -> bool:
-        """Whether the weights moved. ``offset`` is the logit that the learner is to correct."""
+    def learn(self, views: Views, *, is_spam: bool, offset: float = 0.0, weight: float = 1.0) -> bool:
+        """Whether the weights moved. ``offset`` is the logit that the learner is to correct.
+
+        ``weight`` in [0, 1] is the trust in the label: steps and their bounds are that much smaller.
+        """
         config = self.config
         sign = 1.0 if is_spam else -1.0
         logits = self._logits(views)
         is_contradiction = _probability(sign * (offset + _mean(logits))) < config.contradicted_below
         self.contradictions += (is_contradiction - self.contradictions) / config.window
-        most = min(config.largest_step, config.step / max(self.contradictions, _FEWEST))
+        most = weight * min(config.largest_step, config.step / max(self.contradictions, _FEWEST))
         moved = False
         for view, logit in logits.items():
             truth = _probability(sign * (logit + offset))
             if truth <= 1 - config.margin:
-                self._step(view, views[view], sign * (1 - truth), most)
+                self._step(view, views[view], weight * sign * (1 - truth), most)
                 moved = True
         return moved
 

@@ -38,12 +38,14 @@ class Report:
     recipients: tuple[str, ...]
     """Keys of the addresses or numbers it speaks for first (``address_key``)."""
     given_at: datetime
+    sender: str = ""
+    """Key of the envelope sender of the message."""
     model: str = ""
     """The bundle that had judged the message."""
     is_for_all: bool = False
     """Made by an administrator."""
     weight: float = 1.0
-    """Trust in the reporter, [0, 1]."""
+    """What it is worth to others, [0, 1]: trust in the reporter, or 0 beyond a cap (``core.influence``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from filterd.core.bundle import Hashing
-from filterd.core.tokens import Tokens
+from filterd.core.tokens import Ints, Tokens
 
 _HEAD = struct.Struct("<BHHH")
 _NARROW, _WIDE = 1, 2
@@ -31,6 +31,13 @@ def pack(tokens: Tokens, hashing: Hashing) -> bytes:
     head = _HEAD.pack(_NARROW if is_narrow else _WIDE, tokens.length, len(wide), len(tokens.side))
     rows = tokens.tokens[: tokens.length].astype("<u2" if is_narrow else "<u4")
     return b"".join((head, rows.tobytes(), wide.astype("<u4").tobytes(), tokens.side.astype("<f4").tobytes()))
+
+
+def wide_ids(data: bytes) -> Ints:
+    """The linear path's ids alone, int32[N], of octets that ``pack`` made."""
+    _, _, wide_count, side_count = _HEAD.unpack_from(data)
+    end = len(data) - 4 * side_count
+    return np.frombuffer(data, "<u4", wide_count, end - 4 * wide_count).astype(np.int32)
 
 
 def unpack(data: bytes, hashing: Hashing) -> Tokens:

@@ -82,6 +82,8 @@ class Scan:
     """Calibrated P(spam), [0, 1]."""
     logit: float
     """Raw model output, log-odds."""
+    correction: float = 0.0
+    """What people's labels add to it until the next model, log-odds; the probability has it in."""
     model: str
     """Bundle id."""
     points: Mapping[str, float]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.verdict import Label, Verdict
-from filterd.feedback_ports import LabelledInput
+from filterd.feedback_ports import KeptInput, LabelledInput
 from filterd.store.schema import FeedbackRecord, ScannedRecord, VerdictRecord
 from filterd.store.verdicts import upsert
 
@@ -35,6 +35,25 @@ def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if rows:
         statement = upsert(connection.dialect.name, ScannedRecord.__table__)
         connection.execute(statement.on_conflict_do_nothing(index_elements=["message_id"]), rows)
+
+
+def kept(connection: Connection, id: str) -> KeptInput | None:
+    """What the model read of a message."""
+    query = select(ScannedRecord).where(ScannedRecord.message_id == id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else KeptInput(channel=Channel(row.channel), hashing=row.hashing, tokens=row.tokens)
+
+
+def background(connection: Connection, channel: Channel, most: int) -> Sequence[bytes]:
+    """Inputs of the latest messages without a label, the newest first."""
+    labelled = select(FeedbackRecord.message_id)
+    query = (
+        select(ScannedRecord.tokens)
+        .where(ScannedRecord.channel == channel.value, ScannedRecord.message_id.not_in(labelled))
+        .order_by(ScannedRecord.message_id.desc())
+        .limit(most)
+    )
+    return tuple(connection.scalars(query))
 
 
 def labelled(

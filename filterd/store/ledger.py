@@ -6,6 +6,7 @@ verdict. Nothing is derived and kept beside it: who revokes a label undoes all i
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from filterd.core.envelope import Channel, MessageId, domain_of, is_within
-from filterd.core.near import is_near
+from filterd.core.near import ALIKE_BITS, is_near, likeness
 from filterd.core.reported import Report
 from filterd.core.verdict import Feedback, Label
-from filterd.feedback_ports import Labels, ReportChange
+from filterd.feedback_ports import Labels, ReportChange, Similar
 from filterd.store.quarantine import audit
 from filterd.store.schema import FeedbackRecord, VerdictRecord, lookup_key
 from filterd.store.verdicts import message_of
@@ -92,12 +93,25 @@ def _change(row: Row[Any]) -> ReportChange:
             reporter=row.reporter,
             recipients=tuple(row.recipients),
             given_at=row.given_at,
+            sender=row.sender_key,
             model=row.model,
             is_for_all=row.is_for_all,
         ),
         changed_at=row.changed_at,
         is_standing=row.revoked_at is None and row.retired_at is None,
     )
+
+
+def similar(connection: Connection, channel: Channel, fingerprint: str, most: int) -> Sequence[Similar]:
+    """Standing labels on messages like the one with ``fingerprint``, the nearest first."""
+    table = FeedbackRecord
+    standing = (table.revoked_at.is_(None), table.channel == channel.value, table.fingerprint != "")
+    rows = connection.execute(select(table.id, table.fingerprint).where(*standing)).all()
+    near = [(likeness(fingerprint, row.fingerprint), row.id) for row in rows]
+    found = {id: bits for bits, id in heapq.nsmallest(most, [item for item in near if item[0] <= ALIKE_BITS])}
+    labels = connection.execute(select(table).where(table.id.in_(found))).all()
+    alike = [Similar(message=MessageId(r.message_id), report=_change(r).report, distance=found[r.id]) for r in labels]
+    return sorted(alike, key=lambda similar: (similar.distance, similar.report.id))
 
 
 def retire(connection: Connection, ids: Sequence[int], now: datetime) -> None:

@@ -155,6 +155,8 @@ class VerdictRecord(Base):
     is_ambiguous: Mapped[bool]
     probability: Mapped[float | None]
     logit: Mapped[float | None]
+    correction: Mapped[float]
+    """What labels added to the logit."""
     threshold: Mapped[float | None]
     model: Mapped[str]
     fingerprint: Mapped[str]

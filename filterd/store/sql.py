@@ -21,7 +21,7 @@ from filterd.clock import SystemClock
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
 from filterd.errors import StoreFull, StoreUnavailable, UsageError
-from filterd.feedback_ports import LabelledInput, Labels, ReportChange
+from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
 from filterd.ports import (
     Arrival,
     Clock,
@@ -210,6 +210,18 @@ class SqlStore:
     ) -> Sequence[LabelledInput]:
         """See ``ports.LabelledInputs``."""
         return await self._read(partial(inputs.labelled, channel=channel, model=model, after=after, most=most))
+
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """See ``ports.Backgrounds``."""
+        return await self._read(partial(inputs.background, channel=channel, most=most))
+
+    async def kept_input(self, id: MessageId) -> KeptInput | None:
+        """See ``ports.Examples``."""
+        return await self._read(partial(inputs.kept, id=id))
+
+    async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
+        """See ``ports.Examples``."""
+        return await self._read(partial(ledger.similar, channel=channel, fingerprint=fingerprint, most=most))
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from filterd.core.envelope import MessageId, address_key, domain_of, is_within
-from filterd.core.near import is_near
+from filterd.core.envelope import Channel, MessageId, address_key, domain_of, is_within
+from filterd.core.near import ALIKE_BITS, is_near, likeness
 from filterd.core.reported import Report
 from filterd.core.verdict import Feedback, Scan
-from filterd.feedback_ports import LabelledInput, Labels, ReportChange
+from filterd.feedback_ports import LabelledInput, Labels, ReportChange, Similar
 from filterd.ports import VerdictRow
 
 
@@ -35,6 +35,10 @@ class MemoryLedger:
     def standing(self) -> list[Feedback]:
         """Labels that were not revoked."""
         return [entry.feedback for entry in self._entries if not entry.is_revoked]
+
+    def all(self) -> list[Feedback]:
+        """Labels, revoked ones too."""
+        return [entry.feedback for entry in self._entries]
 
     def add(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> bool:
         """See ``ports.FeedbackLedger.add_feedback``; ``rows`` are the verdicts on the message."""
@@ -115,6 +119,20 @@ class MemoryLedger:
             for entry in self._entries
             if not entry.is_revoked and (scan := scans.get(entry.feedback.message_id)) is not None and scan.tokens
         ]
+
+    def similar(self, channel: Channel, fingerprint: str) -> list[Similar]:
+        """See ``ports.Examples.similar``."""
+        found = [
+            Similar(
+                message=entry.feedback.message_id,
+                report=entry.report,
+                distance=likeness(fingerprint, entry.report.fingerprint),
+            )
+            for entry in self._entries
+            if not entry.is_revoked and entry.report.channel is channel
+        ]
+        near = [similar for similar in found if similar.distance <= ALIKE_BITS]
+        return sorted(near, key=lambda similar: (similar.distance, similar.report.id))
 
     def retire(self, ids: Sequence[int], now: datetime) -> None:
         """See ``ports.Reports.retire``."""

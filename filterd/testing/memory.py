@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, UsageError
-from filterd.feedback_ports import LabelledInput, Labels, ReportChange
+from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
 from filterd.ports import (
     Arrival,
     Clock,
@@ -198,6 +198,29 @@ class MemoryStore:
         senders = {id: row.sender for (id, _), row in self._verdicts.items()}
         found = self.ledger.inputs(self._scans, senders)
         return [i for i in found if i.channel is channel and i.id > after and model in (None, i.model)][:most]
+
+    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
+        """See ``ports.Backgrounds``."""
+        self._check()
+        labelled = {given.message_id for given in self.ledger.all()}
+        channels = {id: row.channel for (id, _), row in self._verdicts.items()}
+        latest = sorted(self._scans.items(), reverse=True)
+        found = [s.tokens for id, s in latest if s.tokens and id not in labelled and channels[id] is channel]
+        return found[:most]
+
+    async def kept_input(self, id: MessageId) -> KeptInput | None:
+        """See ``ports.Examples``."""
+        self._check()
+        scan = self._scans.get(id)
+        channel = next((row.channel for (known, _), row in self._verdicts.items() if known == id), None)
+        if scan is None or channel is None or not scan.tokens:
+            return None
+        return KeptInput(channel=channel, hashing=scan.hashing, tokens=scan.tokens)
+
+    async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
+        """See ``ports.Examples``."""
+        self._check()
+        return self.ledger.similar(channel, fingerprint)[:most]
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
@@ -438,6 +461,7 @@ def _row(verdict: Verdict) -> VerdictRow:
         fingerprint=scan.fingerprint if scan else "",
         elapsed_seconds=verdict.elapsed_seconds,
         policy=verdict.policy,
+        correction=scan.correction if scan else 0.0,
         reports=decision.reports,
         evidence=scan.evidence if scan else (),
         signals=scan.signals if scan else (),

@@ -156,6 +156,7 @@ class VerdictOut(BaseModel):
     reply_code: int
     probability: float | None
     logit: float | None
+    correction: float
     threshold: float | None
     model: str
     fingerprint: str

@@ -17,7 +17,7 @@ from filterd.core.verdict import (
     Reply,
     Verdict,
 )
-from filterd.feedback_ports import FeedbackLedger, LabelledInputs, Reports
+from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Reports
 from filterd.ports import (
     Quarantine,
     SmsInbox,
@@ -34,7 +34,19 @@ RELAYED = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250, enhanced="2.0.
 KEEP = Retention(verdict_days=30, quarantine_days=30, feedback_days=30, sms_days=30)
 
 
-class Store(VerdictStore, Quarantine, FeedbackLedger, LabelledInputs, Reports, SmsInbox, TokenStore, Upkeep, Protocol):
+class Store(
+    VerdictStore,
+    Quarantine,
+    FeedbackLedger,
+    LabelledInputs,
+    Backgrounds,
+    Examples,
+    Reports,
+    SmsInbox,
+    TokenStore,
+    Upkeep,
+    Protocol,
+):
     """All ports of the store."""
 
 

@@ -205,6 +205,48 @@ async def test_what_the_model_read_is_kept_and_comes_with_the_label(store: Store
     assert [found.id for found in await store.labelled_inputs(Channel.EMAIL)] == [two.id]
 
 
+async def test_similar_labels_are_the_nearest_that_stand(store: Store) -> None:
+    for n, text in (
+        (1, "0" * 64),
+        (2, "0" * 62 + "0f"),
+        (3, "0" * 60 + "00ff"),
+        (4, "f" * 64),
+        (5, "=0123456789abcdef"),
+    ):
+        await store.record(verdict(envelope(n), replace(HOLD, scan=replace(a_scan(0.1), fingerprint=text))))
+        await store.add_feedback(label(n))
+    await store.revoke(Labels(message=nth(1)), "root")
+
+    found = await store.similar(Channel.EMAIL, "0" * 64)
+
+    assert [(s.message, s.distance, s.report.id) for s in found] == [(nth(2), 4, 2), (nth(3), 8, 3)]
+    assert [s.distance for s in await store.similar(Channel.EMAIL, "=0123456789abcdef")] == [0]
+    assert not await store.similar(Channel.SMS, "0" * 64)
+    assert not await store.similar(Channel.EMAIL, "")
+
+
+async def test_input_of_one_message_is_found_where_it_was_kept(store: Store) -> None:
+    scan = replace(a_scan(0.1), tokens=b"\1", hashing="0123456789ab")
+    await store.record(verdict(envelope(1), replace(HOLD, scan=scan)), verdict(envelope(2)))
+
+    found = await store.kept_input(nth(1))
+
+    assert found is not None
+    assert (found.channel, found.hashing, found.tokens) == (Channel.EMAIL, "0123456789ab", b"\1")
+    assert await store.kept_input(nth(2)) is None
+    assert await store.kept_input(nth(9)) is None
+
+
+async def test_background_is_the_latest_messages_without_a_label(store: Store) -> None:
+    for n in (1, 2, 3, 4):
+        scan = replace(a_scan(0.1), tokens=bytes([n]), hashing="0123456789ab")
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan)))
+    await store.add_feedback(label(3))
+
+    assert list(await store.background(Channel.EMAIL, most=2)) == [b"\4", b"\2"]
+    assert not await store.background(Channel.SMS, most=2)
+
+
 async def test_input_is_kept_for_its_days_or_as_long_as_a_label_on_it_stands(clock: FixedClock, tmp_path: Path) -> None:
     scan = replace(a_scan(0.97), tokens=b"\0\1", hashing="0123456789ab")
     keep = Retention(input_days=7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import smtplib
 import time
 from collections.abc import Iterator
@@ -118,6 +119,13 @@ def test_report_once_on_the_command_line_counts_for_everybody_until_undone(tmp_p
         held = running.send(filled("Bob"), "bob@other.example")
 
         assert (held["reason"], held["outcome"]) == ("reported", "held")
+        told = command(running.config, "explain", str(held["id"]))
+        assert "quarantine, because reported (spam to all, report 1); held" in told
+        assert f"like {missed['id']}, reported as spam by cli" in told
+        assert re.search(r"probability 0\.\d{4} against threshold 0\.\d{4}", told)
+        *parts, total = [float(value) for value in re.findall(r"^  +([+-]\d+\.\d{4})  ", told, re.MULTILINE)]
+        assert sum(parts) == pytest.approx(total, abs=1e-3)
+        assert re.search(r"logit [+-]\d+\.\d{4} reproduced", told)
         assert "1 label revoked" in command(running.config, "undo", "--campaign", str(held["id"]))
         time.sleep(EFFECT_SECONDS)
         assert running.send(filled("Bob"), "bob@other.example")["action"] == "accept"

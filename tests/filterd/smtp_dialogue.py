@@ -20,6 +20,7 @@ from filterd.core.headers import Stamp
 from filterd.core.policy import Policy
 from filterd.edges.smtp import SmtpEdge
 from filterd.fuzzy.memory import ReportedMemory
+from filterd.inference.online import SiteWeights
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -276,6 +277,7 @@ async def gateway(
         metrics=metrics,
         events=events,
         memory=ReportedMemory(),
+        correction=SiteWeights(),
         settings=Settings(policies={Channel.EMAIL: policy or Policy()}, stamp=Stamp(hostname="gw.example")),
     )
     relay = SmtpRelay(options, metrics=metrics, hostname="gw.example")

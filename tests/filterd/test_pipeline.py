@@ -25,6 +25,7 @@ from filterd.errors import (
 )
 from filterd.feedback_ports import ReportChange
 from filterd.fuzzy.memory import RETIRE_AFTER, ReportedMemory
+from filterd.inference.online import SiteWeights
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -53,6 +54,7 @@ class World:
             metrics=Metrics(self.registry),
             events=Events(get_logger(), AddressMask(b"key")),
             memory=self.memory,
+            correction=SiteWeights(),
             settings=Settings(
                 policies=MappingProxyType(dict.fromkeys(Channel, policy)),
                 stamp=Stamp(hostname="filter.example", release_key=b"release"),

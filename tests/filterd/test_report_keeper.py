@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.influence import Caps
 from filterd.core.verdict import Action, Decision, Feedback, Label, Outcome, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import StoreUnavailable
 from filterd.feedback_ports import Labels
+from filterd.fuzzy.campaigns import weights
 from filterd.fuzzy.memory import RETIRE_AFTER, ReportedMemory
 from filterd.metrics import Metrics
 from filterd.report_keeper import OVERLAP_SECONDS, WHOLE_SECONDS, ReportKeeper
@@ -29,7 +32,13 @@ class World:
         self.memory = ReportedMemory()
         self.registry = CollectorRegistry()
         self.keeper = ReportKeeper(
-            self.memory, self.store, clock=self.clock, metrics=Metrics(self.registry), days=days, most=1000
+            self.memory,
+            self.store,
+            weigh=partial(weights, caps=Caps()),
+            clock=self.clock,
+            metrics=Metrics(self.registry),
+            days=days,
+            most=1000,
         )
 
     async def report(self, n: int = 1, label: Label = Label.SPAM) -> MessageId:

@@ -24,6 +24,7 @@ from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.request import WebhookRequest
 from filterd.fuzzy.memory import ReportedMemory
+from filterd.inference.online import SiteWeights
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
@@ -85,6 +86,7 @@ class Line:
             metrics=self.metrics,
             events=events,
             memory=ReportedMemory(),
+            correction=SiteWeights(),
             settings=Settings(
                 policies={Channel.SMS: policy},
                 stamp=Stamp(hostname="gw", release_key=b"k"),

@@ -18,6 +18,7 @@ def upgrade() -> None:
     """Forward. Fingerprints of before were of another kind: no label of before is remembered as a near-duplicate."""
     for name, empty in _VERDICT:
         op.add_column("verdict", sa.Column(name, sa.Text(), nullable=False, server_default=empty))
+    op.add_column("verdict", sa.Column("correction", sa.Float(53), nullable=False, server_default="0"))
     for name, empty in _FEEDBACK:
         op.add_column("feedback", sa.Column(name, sa.Text(), nullable=False, server_default=empty))
     op.add_column("feedback", sa.Column("channel", sa.String(length=8), nullable=False, server_default="email"))
@@ -49,5 +50,5 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_feedback_changed_at"), table_name="feedback")
     for name in ("changed_at", "retired_at", "is_for_all", "channel", *(name for name, _ in _FEEDBACK)):
         op.drop_column("feedback", name)
-    for name, _ in _VERDICT:
+    for name in ("correction", *(name for name, _ in _VERDICT)):
         op.drop_column("verdict", name)
