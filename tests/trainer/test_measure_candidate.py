@@ -141,9 +141,7 @@ def test_measure_when_the_bundles_are_of_another_channel_then_it_is_refused(sets
         measure(MODELS / "email", MODELS / "email", cases_of(SMS, sets, is_fast=True))
 
 
-def test_b17_gate_when_common_words_of_ham_were_learned_as_spam_then_the_candidate_is_refused(
-    incumbent, sets, tmp_path
-):
+def test_gate_when_common_words_of_ham_were_learned_as_spam_then_the_candidate_is_refused(incumbent, sets, tmp_path):
     """What reports of a dictionary attack do to a linear path: every common word a little spammier."""
     weights = dict.fromkeys(common_words(120), 0.25)
     usual = {"prize": 3.0, "claim": 3.0, "verify": 2.0, "account": 1.0, "thanks": -2.0, "tomorrow": -2.0}
