@@ -37,12 +37,22 @@ def judged(
     )
 
 
+def old_mail(*, held: int = 1, missed: int = 4) -> Judged:
+    """The test part of two corpora."""
+    corpora = [
+        judged(80, 80, held=held, missed=missed, name="spamassassin"),
+        judged(80, 0, held=1, missed=0, name="tiny"),
+    ]
+    return joined([replace(each, slices=((each.ids[0].rstrip("0"),),) * len(each.ids)) for each in corpora])
+
+
 def measured(**changes: object) -> Measurements:
     """An incumbent of the usual kind."""
     usual = Measurements(
         bundle="sms-1",
         golden=judged(),
         tripwire=judged(250, 0, held=2, name="t"),
+        corpora=old_mail(),
         newest=judged(30, 30, held=1, missed=3, name="n"),
         attacked={name: judged(60, 100, held=1, missed=8, name=name) for name in ATTACKS},
         common_words=judged(100, 0, held=1, name="c"),
@@ -102,6 +112,9 @@ def attacked(**changes: int) -> dict[str, Judged]:
         ("robustness", measured(attacked=attacked(held=1, missed=13)), Passed.YES, "13 of 100"),
         ("robustness", measured(attacked=attacked(held=1, missed=14)), Passed.NO, "homoglyphs-100 spam: 14 of 100"),
         ("robustness", measured(attacked=attacked(held=5, missed=8)), Passed.NO, "homoglyphs-100 ham: 5 of 60"),
+        ("corpora", measured(corpora=old_mail(missed=8)), Passed.YES, "8 of 80 wrong, the incumbent 4"),
+        ("corpora", measured(corpora=old_mail(missed=9)), Passed.NO, "spamassassin spam: 9 of 80"),
+        ("corpora", measured(corpora=old_mail(held=6)), Passed.NO, "spamassassin ham: 6 of 80"),
         ("poisoning", measured(common_words=nearer_to_spam(0.02)), Passed.YES, "common words 0.050"),
         ("poisoning", measured(common_words=nearer_to_spam(0.04)), Passed.NO, "common words 0.070"),
         ("poisoning", measured(common_words=judged(100, 0, held=7, name="c")), Passed.NO, "7 of 100 held"),
@@ -132,6 +145,8 @@ def test_rule_when_measured_then_it_passes_up_to_its_margin_and_says_the_figures
         ("calibration", {"golden": judged(50, 0, missed=0)}, False),
         ("robustness", {"attacked": {}}, False),
         ("poisoning", {"common_words": None}, False),
+        ("corpora", {"corpora": None}, True),
+        ("corpora", {"corpora": replace(judged(10, 10, held=0, missed=0), slices=())}, True),
         ("newest labels", {"newest": None}, True),
         ("newest labels", {"newest": judged(0, 0, held=0, missed=0)}, True),
         ("speed", {"milliseconds": None}, False),
@@ -227,6 +242,7 @@ def incumbents(draw) -> Measurements:
     return measured(
         golden=judged(held=draw(SHARES), missed=draw(SHARES)),
         tripwire=judged(250, 0, held=draw(SHARES), name="t"),
+        corpora=draw(st.none() | st.builds(lambda h, m: old_mail(held=h, missed=m), SHARES, SHARES)),
         newest=draw(st.none() | st.builds(lambda h, m: judged(30, 30, held=h, missed=m, name="n"), SHARES, SHARES)),
         attacked={name: judged(60, 100, held=draw(SHARES), missed=draw(SHARES), name=name) for name in ATTACKS},
         common_words=judged(100, 0, held=draw(SHARES), name="c"),
@@ -269,6 +285,7 @@ WORSENED: dict[str, Callable[[Measurements], Measurements]] = {
     "newest labels": lambda m: (
         replace(m, newest=worse(_set(m.newest), 0.25, spam=True)) if m.newest else replace(m, megabytes=99.0)
     ),
+    "a corpus": lambda m: replace(m, corpora=worse(_set(m.corpora or old_mail()), 0.2, spam=True)),
     "speed": lambda m: replace(m, milliseconds=1.3 * (m.milliseconds or 0)),
     "size": lambda m: replace(m, megabytes=max(8.0, m.megabytes or 0) + 0.1),
 }
@@ -298,6 +315,8 @@ def _suspect(judged_: Judged) -> Judged:
 @settings(max_examples=30)
 @given(incumbents(), st.sampled_from(sorted(WORSENED)))
 def test_compare_when_the_candidate_is_worse_anywhere_beyond_the_margin_then_it_is_refused(incumbent, what):
+    if what == "a corpus" and incumbent.corpora is None:
+        incumbent = replace(incumbent, corpora=old_mail())
     result = compare(WORSENED[what](incumbent), incumbent)
 
     assert not result.is_promoted, what
