@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from trainer.errors import GateError
-from trainer.judged import Judged, Measurements
+from trainer.judged import Judged, Measurements, joined
 from trainer.paired import ROUNDING, Pair, both, together
 from trainer.reliability import brier, ece
 
@@ -30,17 +30,19 @@ class GateRules:
     """Share of a set's ham that the candidate may hold on top."""
     spam_margin: float = 0.02
     """Share of a set's spam that it may miss on top."""
-    ham_loss_bound: float = 0.02
+    ham_loss_bound: float = 0.025
     """What the upper bound of the ham loss may reach; where the incumbent's is higher already, no more than that."""
     slice_ham_margin: float = 0.05
-    """What the upper bound of a slice's ham loss may rise by; bounds, so that a small slice needs more to complain."""
+    """What the upper bound of a slice's ham loss may rise by; one message alone never is too much."""
     slice_spam_margin: float = 0.10
     slice_least: int = 20
     """Messages of a label below which a slice says nothing."""
     ece_margin: float = 0.02
     brier_margin: float = 0.01
-    attack_margin: float = 0.05
+    attack_margin: float = 0.10
     """Share of an attack's messages that the candidate may get wrong on top."""
+    attacks_margin: float = 0.05
+    """The same of all attacks together, and of the probe of common words."""
     corpus_margin: float = 0.05
     """Share of a corpus's messages of a label that it may get wrong on top."""
     poison_margin: float = 0.03
@@ -112,7 +114,7 @@ def slices(candidate: Measurements, incumbent: Measurements, rules: GateRules) -
     worse = []
     for name, pair in pairs.items():
         margin = rules.slice_spam_margin if name.endswith(" spam") else rules.slice_ham_margin
-        if pair.rise > margin + ROUNDING or pair.is_significant(alpha):
+        if (pair.excess > 1 and pair.rise > margin + ROUNDING) or pair.is_significant(alpha):
             worse.append(name)
     return _told(pairs, worse, lambda pair: pair.rise)
 
@@ -137,17 +139,20 @@ def robustness(candidate: Measurements, incumbent: Measurements, rules: GateRule
     if candidate.attacked.keys() != incumbent.attacked.keys():
         raise GateError("the two bundles were not measured under the same attacks; measure both in one run")
     pairs: dict[str, Pair] = {}
+    measured = []
     for attack in candidate.attacked:
         sets = both(candidate.attacked[attack], incumbent.attacked[attack], attack)
         if sets is not None:
-            pairs[f"{attack} spam"] = Pair.of(*sets, sets[0].is_spam)
-            pairs[f"{attack} ham"] = Pair.of(*sets, sets[0].is_ham)
-    pairs = {name: pair for name, pair in pairs.items() if pair.total}
+            pairs |= _by_label(*sets, attack)
+            measured.append(sets)
     if not any(name.endswith(" spam") for name in pairs):
         return _unmeasured("no spam that could be attacked")
     alpha = rules.significance / len(pairs)
     worse = [name for name, pair in pairs.items() if pair.is_worse(rules.attack_margin, alpha)]
-    return _told(pairs, worse, lambda pair: pair.excess / pair.total)
+    # The same message comes once per attack, so that a test would count it often: a margin has to do.
+    all_of = _by_label(joined([new for new, _ in measured]), joined([old for _, old in measured]), "all")
+    worse += [name for name, pair in all_of.items() if pair.is_worse(rules.attacks_margin, significance=0.0)]
+    return _told(pairs | all_of, worse, lambda pair: pair.excess / pair.total)
 
 
 def corpora(candidate: Measurements, incumbent: Measurements, rules: GateRules) -> Outcome:
@@ -169,7 +174,7 @@ def poisoning(candidate: Measurements, incumbent: Measurements, rules: GateRules
     if sets is None or not sets[0].is_ham.any():
         return _unmeasured("no ham that common words could be added to")
     new, old = (float(each.probabilities[each.is_ham].mean()) for each in sets)
-    held, words = _no_worse("held", Pair.of(*sets, sets[0].is_ham), rules.attack_margin, rules.significance)
+    held, words = _no_worse("held", Pair.of(*sets, sets[0].is_ham), rules.attacks_margin, rules.significance)
     sentence = (
         f"mean probability of ham with common words {new:.3f}, the incumbent {old:.3f} "
         f"(+{rules.poison_margin:g} allowed); {words}"
@@ -211,6 +216,15 @@ def size(candidate: Measurements, incumbent: Measurements, rules: GateRules) -> 
         return _unmeasured("no size")
     allowed = max(rules.megabytes, incumbent.megabytes or 0.0)
     return _passed(candidate.megabytes <= allowed), f"{candidate.megabytes:.1f} MB, {allowed:.1f} are allowed"
+
+
+def _by_label(candidate: Judged, incumbent: Judged, name: str) -> dict[str, Pair]:
+    """``name label`` -> both bundles there, where there is a message."""
+    pairs = {
+        f"{name} ham": Pair.of(candidate, incumbent, candidate.is_ham),
+        f"{name} spam": Pair.of(candidate, incumbent, candidate.is_spam),
+    }
+    return {name: pair for name, pair in pairs.items() if pair.total}
 
 
 def _by_slice(candidate: Judged, incumbent: Judged, least: int) -> dict[str, Pair]:

@@ -103,15 +103,15 @@ def attacked(**changes: int) -> dict[str, Judged]:
         ("golden set", measured(golden=judged(missed=15)), Passed.NO, "15 of 200 spam missed"),
         ("modern ham", measured(tripwire=judged(250, 0, held=4, name="t")), Passed.YES, "4 of 250"),
         ("modern ham", measured(tripwire=judged(250, 0, held=5, name="t")), Passed.NO, "5 of 250"),
-        ("ham loss", measured(golden=judged(held=3)), Passed.YES, "5 of 550 ham held, at most 1.90 %"),
-        ("ham loss", measured(golden=judged(held=5)), Passed.NO, "7 of 550 ham held, at most 2.38 %"),
+        ("ham loss", measured(golden=judged(held=5)), Passed.YES, "7 of 550 ham held, at most 2.38 %"),
+        ("ham loss", measured(golden=judged(held=6)), Passed.NO, "8 of 550 ham held, at most 2.61 %"),
         ("slices", measured(golden=with_slice_worse("script cyrillic", 2)), Passed.YES, "0 of 6 worse"),
         ("slices", measured(golden=with_slice_worse("script cyrillic", 8)), Passed.NO, "script cyrillic ham"),
         ("calibration", measured(golden=less_honest(0.015)), Passed.YES, "Brier"),
         ("calibration", measured(golden=less_honest(0.1)), Passed.NO, "ECE"),
-        ("robustness", measured(attacked=attacked(held=1, missed=13)), Passed.YES, "13 of 100"),
-        ("robustness", measured(attacked=attacked(held=1, missed=14)), Passed.NO, "homoglyphs-100 spam: 14 of 100"),
-        ("robustness", measured(attacked=attacked(held=5, missed=8)), Passed.NO, "homoglyphs-100 ham: 5 of 60"),
+        ("robustness", measured(attacked=attacked(held=1, missed=15)), Passed.YES, "15 of 100"),
+        ("robustness", measured(attacked=attacked(held=1, missed=16)), Passed.NO, "homoglyphs-100 spam: 16 of 100"),
+        ("robustness", measured(attacked=attacked(held=8, missed=8)), Passed.NO, "homoglyphs-100 ham: 8 of 60"),
         ("corpora", measured(corpora=old_mail(missed=8)), Passed.YES, "8 of 80 wrong, the incumbent 4"),
         ("corpora", measured(corpora=old_mail(missed=9)), Passed.NO, "spamassassin spam: 9 of 80"),
         ("corpora", measured(corpora=old_mail(held=6)), Passed.NO, "spamassassin ham: 6 of 80"),
@@ -170,6 +170,26 @@ def test_slices_when_all_are_small_then_they_are_not_measured_and_refuse_nobody(
 
     assert of_rule(result, "slices") == (Passed.NOT_MEASURED, "no slice has 20 messages of a label")
     assert result.is_promoted
+
+
+def test_slices_when_one_message_is_lost_then_it_is_no_reason_and_two_of_few_are():
+    few = judged(30, 20, held=0, missed=0)
+    incumbent = measured(golden=few, tripwire=None, newest=None)
+
+    one, two = (measured(golden=judged(30, 20, held=n, missed=0), tripwire=None, newest=None) for n in (1, 2))
+
+    assert of_rule(found(one, incumbent), "slices")[0] is Passed.YES
+    assert of_rule(found(two, incumbent), "slices")[0] is Passed.NO
+
+
+def test_robustness_when_every_attack_costs_a_little_then_all_together_are_too_much():
+    """Seven of a hundred under each: by itself it may be chance, not if it is so everywhere."""
+    each = {name: judged(60, 100, held=1, missed=15, name=name) for name in ATTACKS}
+
+    verdict, sentence = of_rule(found(measured(attacked=each)), "robustness")
+
+    assert verdict is Passed.NO
+    assert "1 of 6 worse; all spam: 30 of 200 wrong, the incumbent 16" in sentence
 
 
 @pytest.mark.parametrize(("lost", "passed"), [(5, Passed.YES), (6, Passed.NO)])
@@ -275,10 +295,10 @@ WORSENED: dict[str, Callable[[Measurements], Measurements]] = {
     "a slice": lambda m: replace(m, golden=_slice_worse(_set(m.golden))),
     "probabilities": lambda m: replace(m, golden=_blurred(_set(m.golden))),
     "one attack": lambda m: replace(
-        m, attacked={**m.attacked, ATTACKS[0]: worse(m.attacked[ATTACKS[0]], 0.1, spam=True)}
+        m, attacked={**m.attacked, ATTACKS[0]: worse(m.attacked[ATTACKS[0]], 0.2, spam=True)}
     ),
     "ham attacked": lambda m: replace(
-        m, attacked={**m.attacked, ATTACKS[0]: worse(m.attacked[ATTACKS[0]], 0.1, spam=False)}
+        m, attacked={**m.attacked, ATTACKS[0]: worse(m.attacked[ATTACKS[0]], 0.2, spam=False)}
     ),
     "common words held": lambda m: replace(m, common_words=worse(_set(m.common_words), 0.1, spam=False)),
     "common words": lambda m: replace(m, common_words=_suspect(_set(m.common_words))),
