@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,14 +29,16 @@ from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.routes import routes
-from filterd.errors import BundleError, ConfigError
+from filterd.errors import ConfigError
 from filterd.fuzzy.campaigns import weights
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.online import SiteWeights
-from filterd.inference.registry import Registry, packaged_models
+from filterd.inference.signature import public_key
 from filterd.listeners import Listener
 from filterd.metrics import Metrics, SupervisorMetrics
+from filterd.model_files import ModelFiles
+from filterd.model_keeper import ModelKeeper
 from filterd.notify import Notifier
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
@@ -50,6 +53,7 @@ from filterd.store.engine import StorePoisoned, database_url
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.supervisor import Supervisor
+from filterd.trial import TrialScanner
 from filterd.verdict_buffer import VerdictBuffer
 from filterd.web.api import ApiParts
 from filterd.web.app import build_app
@@ -63,6 +67,8 @@ def check(config: Config) -> None:
     """Raises ConfigError, in one line, for everything that would stop the daemon from serving well."""
     preflight.check(config)
     adapters_of(config.sms)
+    if config.models.public_key:
+        public_key(Path(config.models.public_key))
     database_url(config.store.url.reveal(), config.server.state_dir)
     state.prepare(config)
     state.secret_of(config)
@@ -87,12 +93,6 @@ def pipeline_settings(config: Config) -> Settings:
 def events_of(config: Config) -> log.Events:
     """The log, with the installation's own key for addresses. Raises ConfigError."""
     return log.Events(log.get_logger(), log.AddressMask(state.secret_of(config)))
-
-
-def registry_of(config: Config) -> Registry:
-    """The bundles on disk."""
-    folder = config.models.directory or Path(config.server.state_dir) / "models"
-    return Registry(Path(folder), packaged_models())
 
 
 @asynccontextmanager
@@ -141,7 +141,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     keeper = StoreKeeper(clock=clock, metrics=metrics, events=events, fatal=StorePoisoned)
     store = await stack.enter_async_context(open_store(config, clock=clock, on_state=keeper.note, is_migrating=False))
     await keeper.begin(store)
-    models = _Models(config)
+    models = ModelFiles(config)
     scanners = await stack.enter_async_context(
         ScannerPool(
             locate=models.locate,
@@ -152,8 +152,18 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
     memory, correction = ReportedMemory(), SiteWeights()
+    trial = TrialScanner(
+        scanners,
+        trials=models.trials,
+        open_candidates=lambda ids: _candidates(config, models, ids, events, metrics),
+        store=store,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    stack.push_async_callback(trial.close)
     pipeline = Pipeline(
-        scanner=scanners,
+        scanner=trial,
         store=books,
         clock=clock,
         metrics=metrics,
@@ -232,16 +242,29 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     def can_score() -> bool:
         return channels <= set(scanners.models)
 
+    model_keeper = ModelKeeper(
+        models.registry,
+        scanners.reload,
+        store,
+        serving=lambda: scanners.models,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+        is_rolling_back=models.is_rolling_back,
+    )
     if not can_score():
         events.scan_state("down")
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "store": lambda: keeper.watch(store),
         "reports": reports.watch,
+        "models": model_keeper.follow,
+        "trial": trial.watch,
         "outbox": outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
+        tasks["guard"] = model_keeper.guard
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
@@ -252,33 +275,24 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     )
 
 
+def _candidates(
+    config: Config, models: ModelFiles, ids: Mapping[Channel, str], events: log.Events, metrics: Metrics
+) -> ScannerPool:
+    """One scanner for the bundles on trial."""
+    return ScannerPool(
+        locate=lambda: models.candidates(ids),
+        settings=replace(PoolSettings.of(config.scan), scanners=1),
+        events=events,
+        metrics=metrics,
+        is_in_service=False,
+    )
+
+
 async def _show(gauge: Gauge, is_up: Callable[[], bool]) -> None:
     """Keep ``gauge`` at 1 while it is up, until cancelled."""
     while True:
         gauge.set(int(is_up()))
         await asyncio.sleep(GAUGE_SECONDS)
-
-
-class _Models:
-    """Which bundles the scanners serve, by the configuration that holds now."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def locate(self) -> Mapping[Channel, Path]:
-        """Raises BundleError."""
-        models = self._config.models
-        return registry_of(self._config).locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
-
-    async def follow(self, config: Config, scanners: ScannerPool) -> None:
-        """Serve what ``config`` names. Raises BundleError and goes on as before."""
-        before = self._config
-        self._config = config
-        try:
-            await scanners.reload()
-        except BundleError:
-            self._config = before
-            raise
 
 
 def _http_edge(config: Config, app: AsgiApp, metrics: Metrics, events: log.Events) -> HttpEdge:

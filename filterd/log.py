@@ -163,6 +163,10 @@ class Events:
         """A bundle was refused; the one in service stays."""
         self._log.error("model.refused", channel=channel, error=error)
 
+    def model_taken_back(self, channel: str, model: str, why: str) -> None:
+        """A bundle did much worse with people than the one before it and serves no longer."""
+        self._log.error("model.taken_back", channel=channel, model=model, why=why)
+
     def released(self, id: str, by: str, delivered: bool) -> None:
         """A person released a held message."""
         self._log.info("quarantine.released", id=id, by=by, delivered=delivered)

@@ -22,6 +22,7 @@ from filterd.core.verdict import Action, Label, OutcomeKind, Reason, ScanFailure
 STAGES = ("scan", "relay", "hold", "record", "total")
 PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
 WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
+TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "failed", "skipped")
 EDGES = ("smtp", "http")
 UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
@@ -145,6 +146,18 @@ class Metrics:
         self.model_swaps = Counter(
             "filterd_model_swaps", "Attempts to change the bundle.", ("result",), registry=registry
         )
+        self.model_rollbacks = Counter(
+            "filterd_model_rollbacks",
+            "Bundles taken out of service because people contradicted them more than the ones before.",
+            ("channel",),
+            registry=registry,
+        )
+        self.trials = Counter(
+            "filterd_trials",
+            "Messages a candidate scored beside the incumbent, by what came out.",
+            ("channel", "result"),
+            registry=registry,
+        )
         self._start_at_zero()
 
     @classmethod
@@ -169,7 +182,8 @@ class Metrics:
         channels = _values(Channel)
         _touch(self.messages, channels, _values(Action), _values(Reason))
         _touch(self.outcomes, channels, _values(OutcomeKind))
-        for by_channel in (self.spam_probability, self.message_bytes, self.relay_failures):
+        _touch(self.trials, channels, TRIAL_RESULTS)
+        for by_channel in (self.spam_probability, self.message_bytes, self.relay_failures, self.model_rollbacks):
             _touch(by_channel, channels)
         for by_edge in (self.sessions, self.sessions_refused, self.session_errors):
             _touch(by_edge, EDGES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp, release_header
 from filterd.core.verdict import Feedback, Label, Reply
-from filterd.errors import FilterdError, TemporaryError
+from filterd.errors import FilterdError, TemporaryError, UsageError
 from filterd.failpoints import failpoint
 from filterd.feedback_ports import FeedbackLedger
 from filterd.log import Events
@@ -69,18 +69,24 @@ class Releaser:
 
         Raises NotFound, UsageError when it is not held, RelayUnavailable, RelayAmbiguous, StoreUnavailable.
         """
+        claimed_at = self._clock.monotonic()
         held = await self._quarantine.claim_release(id, by, LEASE_SECONDS)
         own = held.summary.id
         failpoint("release.claimed")
         try:
             reply = await self._send(held)
         except FilterdError:
-            await self._quarantine.finish_release(own, by, delivered=False)
+            await self._put_back(own, by, claimed_at)
             self._events.released(own, by, delivered=False)
             raise
         failpoint("release.sent")
         released = Released(id=own, delivered=reply.is_positive, reply=reply)
-        await self._finish(released, by)
+        if released.delivered:
+            await self._finish(own, by, delivered=True)
+            self._metrics.releases.inc()
+        else:
+            await self._put_back(own, by, claimed_at)
+        self._events.released(own, by, delivered=released.delivered)
         if released.delivered and label_ham:
             await self._label(own, by)
         return released
@@ -92,15 +98,19 @@ class Releaser:
         line = release_header(held.raw, held.summary.id, self._stamp())
         return await self._relay.send(held.envelope, line + held.raw)
 
-    async def _finish(self, released: Released, by: str) -> None:
+    async def _put_back(self, id: MessageId, by: str, claimed_at: float) -> None:
+        if self._clock.monotonic() - claimed_at < LEASE_SECONDS:
+            await self._finish(id, by, delivered=False)
+        # Else the lease has ended, and somebody may be sending it under a new one: that one must stand.
+
+    async def _finish(self, id: MessageId, by: str, *, delivered: bool) -> None:
+        """Write down how it ended. What the next hop said holds even where that cannot be written."""
         try:
-            await self._quarantine.finish_release(released.id, by, delivered=released.delivered)
-        except TemporaryError as exc:
-            # The message has gone; the lease will end and show it as held, which costs a duplicate at most.
-            self._events.record_failed(released.id, exc.detail)
-        if released.delivered:
-            self._metrics.releases.inc()
-        self._events.released(released.id, by, delivered=released.delivered)
+            await self._quarantine.finish_release(id, by, delivered=delivered)
+        except (TemporaryError, UsageError) as exc:
+            # The store is away: the lease will end and show it as held, which costs a duplicate at most. Or the
+            # next hop took longer than the lease, and somebody else has released or deleted it meanwhile.
+            self._events.record_failed(id, exc.detail)
 
     async def _label(self, id: MessageId, by: str) -> None:
         feedback = Feedback(message_id=id, label=Label.HAM, reporter=by, given_at=self._clock.now(), origin="release")

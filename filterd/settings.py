@@ -135,6 +135,14 @@ class ModelSettings(Section):
     )
     email: str = Field("", description="Path of one email bundle, pinned; empty follows the registry.")
     sms: str = Field("", description="Path of one SMS bundle, pinned; empty follows the registry.")
+    public_key: str = Field(
+        "",
+        description="PEM file of an Ed25519 key; bundles outside the package then need a signature by its other half (filterd model sign).",
+    )
+    auto_rollback: bool = Field(
+        True,
+        description="Take a canary or a promoted bundle out of service when people contradict it far more than the one before.",
+    )
 
 
 class RuleSettings(Section):

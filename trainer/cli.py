@@ -153,6 +153,9 @@ def retrain(
         Path | None, typer.Option(help="The gateway's file; else $FILTERD_CONFIG, else /etc/filterd/filterd.toml")
     ] = None,
     golden: GoldenOption = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Signs what is promoted, where models.public_key is set")
+    ] = None,
     data: DataOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of curves and refused bundles; else retrain in server.state_dir")
@@ -177,6 +180,7 @@ def retrain(
             data=data_folder(data),
             out=out or Path(gateway.server.state_dir) / "retrain",
             golden=golden if channel or golden is None else golden / each,
+            signing_key=signing_key,
             jobs=jobs,
             is_fast=fast,
         )

@@ -1,8 +1,7 @@
 """Line two as one function: labels and corpora -> candidate -> gate -> published and promoted, or refused with reasons.
 
 Run by hand, by a timer or by a cluster's scheduler: a lease on the store keeps two from running at once. A model card
-comes of it either way. What runs is what ``filterd model promote`` would put into service; a daemon takes it when it is
-told to reload.
+comes of it either way. Running daemons take what is promoted by themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from filterd.core.envelope import Channel
 from filterd.core.message import ParseLimits
 from filterd.core.tokens import DEFAULT_HASHING
 from filterd.inference.loaded import LoadedModel
-from filterd.inference.registry import Registry, packaged_models, read_spec
+from filterd.inference.registry import Registry, read_spec
+from filterd.inference.signature import sign
+from filterd.model_files import registry_of
 from filterd.settings import Config
 from trainer import feedback, gate, golden, publish
 from trainer.build import build_prepared
@@ -57,6 +58,8 @@ class Order:
     """Folder that receives curves, and bundles that were refused."""
     golden: Path | None = None
     """Folder of the operator's golden set."""
+    signing_key: Path | None = None
+    """PEM file; needed where the gateway's settings name its other half."""
     jobs: int = 2
     is_fast: bool = False
     """A small network and samples, in seconds; its result means nothing."""
@@ -94,25 +97,25 @@ def retrain(order: Order, *, say: Say, progress: Progress) -> Outcome:
         if not result.is_promoted:
             forget(order.out, f"{channel}-*", KEPT)
             return Outcome(bundle=judged, result=result)
+        if order.signing_key is not None:
+            sign(judged, order.signing_key)
         id = registry.publish(judged)
         registry.promote(channel, id)
+        ledger.note(order.config, "promoted", id, say)
         registry.prune(channel, KEPT)
         shutil.rmtree(judged)
         return Outcome(bundle=registry.folder(channel, id), result=result)
 
 
-def registry_of(config: Config) -> Registry:
-    """The bundles on disk, where the daemon looks for them."""
-    return Registry(Path(config.models.directory or Path(config.server.state_dir) / "models"), packaged_models())
-
-
 def _incumbent(order: Order, registry: Registry) -> Path:
-    """The bundle in service. Raises TrainerError where the settings name one: no promotion would replace it."""
+    """The bundle in service. Raises TrainerError where no promotion could replace it, by the settings."""
     pinned = {Channel.EMAIL: order.config.models.email, Channel.SMS: order.config.models.sms}[order.channel]
     if pinned:
         raise TrainerError(
             f"models.{order.channel} names a bundle, so that none that is promoted would serve; remove that setting"
         )
+    if order.config.models.public_key and order.signing_key is None:
+        raise TrainerError("models.public_key asks for signed bundles; give the other half with --signing-key")
     return registry.locate()[order.channel]
 
 

@@ -27,7 +27,7 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Print what a verdict rests on: threshold, words, labels, lists, facts and the reported messages it resembles."""
-    from filterd import bootstrap
+    from filterd import model_files
     from filterd.commands import context
 
     async def work(
@@ -35,7 +35,7 @@ def run(
     ) -> tuple[Registry, Sequence[VerdictRow], KeptInput | None, list[Sequence[Similar]]]:
         rows = await store.verdicts(MessageId(message))
         similar = [await store.similar(row.channel, row.fingerprint) for row in rows]
-        return bootstrap.registry_of(config), rows, await store.kept_input(rows[0].id), similar
+        return model_files.registry_of(config), rows, await store.kept_input(rows[0].id), similar
 
     registry, rows, kept, similar = context.with_store(config, work)
     for row, alike in zip(rows, similar, strict=True):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Show, promote and roll back model bundles.", no_args_is_help=True)
 
+_ROLE = {False: "scores beside the one in service for", True: "decides for"}
 IdArgument = Annotated[str, typer.Argument(help="Bundle id; `show` takes the one in service without it.")]
 ChannelArgument = Annotated[Channel, typer.Argument(help="email or sms.")]
 
@@ -69,15 +70,16 @@ def publish(source: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
 def promote(
     channel: ChannelArgument, id: Annotated[str, typer.Argument(help="Bundle id.")], config: ConfigOption = None
 ) -> None:
-    """Put a published bundle into service; running daemons take it on SIGHUP."""
+    """Put a published bundle into service; running daemons take it within a second or two."""
     _, registry = _open(config)
     registry.promote(channel, id)
-    typer.echo(f"{channel.value}: {id} is in service; reload the daemon (SIGHUP)")
+    _note(config, "promoted", id)
+    typer.echo(f"{channel.value}: {id} is in service")
 
 
 @app.command()
 def rollback(channel: ChannelArgument, config: ConfigOption = None) -> None:
-    """Put the previous bundle back into service; running daemons take it on SIGHUP."""
+    """Put the previous bundle back into service; running daemons take it within a second or two."""
     from filterd.errors import UsageError
 
     _, registry = _open(config)
@@ -85,15 +87,80 @@ def rollback(channel: ChannelArgument, config: ConfigOption = None) -> None:
     if previous is None:
         raise UsageError(f"no bundle of channel {channel.value} was in service before")
     registry.promote(channel, previous)
-    typer.echo(f"{channel.value}: {previous} is in service; reload the daemon (SIGHUP)")
+    _note(config, "rolled back to", previous)
+    typer.echo(f"{channel.value}: {previous} is in service")
+
+
+@app.command()
+def shadow(
+    channel: ChannelArgument,
+    id: Annotated[str, typer.Argument(help="Bundle id; without one, say what is on trial.")] = "",
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the recipients.")] = 1.0,
+    decides: Annotated[bool, typer.Option("--decide", help="Let it decide for them: a canary.")] = False,
+    is_off: Annotated[bool, typer.Option("--off", help="End the trial.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Let a published bundle score live messages beside the one in service, and list what it would do otherwise."""
+    from filterd.model_ports import Trial
+
+    _, registry = _open(config)
+    if is_off:
+        ended = registry.end_trial(channel)
+        if ended is not None:
+            _note(config, "trial ended", ended.id)
+        typer.echo(f"{channel.value}: {ended.id if ended else 'nothing'} was on trial")
+    elif id:
+        registry.try_out(channel, Trial(id=id, share=share, decides=decides))
+        _note(config, "canary" if decides else "shadow", id, f"{share:g}")
+        typer.echo(f"{channel.value}: {id} {_ROLE[decides]} {share:.0%} of the recipients")
+    else:
+        _show_trial(config, channel, registry)
+
+
+@app.command()
+def sign(
+    folder: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    key: Annotated[Path, typer.Option(help="PEM file, made by `openssl genpkey -algorithm ed25519`.")],
+) -> None:
+    """Sign a bundle, for gateways with models.public_key."""
+    from filterd.inference.registry import read_bundle
+    from filterd.inference.signature import sign as sign_bundle
+
+    spec = read_bundle(folder).spec
+    sign_bundle(folder, key)
+    typer.echo(f"{spec.id} is signed")
+
+
+def _show_trial(config: Path | None, channel: Channel, registry: Registry) -> None:
+    from filterd.commands import context
+
+    trial = registry.trial(channel)
+    if trial is None:
+        typer.echo(f"{channel.value}: nothing is on trial")
+        return
+    typer.echo(f"{channel.value}: {trial.id} {_ROLE[trial.decides]} {trial.share:.0%} of the recipients")
+    found = context.with_store(config, lambda store, _: store.disagreements(channel, trial.id))
+    rows = [(f.message, f"{f.candidate_probability:.4f}", f"{f.incumbent_probability:.4f}") for f in found]
+    context.show_table(("message", "p(spam) of the candidate", "in service"), rows)
+
+
+def _note(option: Path | None, event: str, id: str, note: str = "") -> None:
+    """Into the audit trail; the models change without a database, too."""
+    from filterd.commands import context
+    from filterd.errors import TemporaryError
+
+    try:
+        context.with_store(option, lambda store, _: store.note(event, id, context.user_name(), note))
+    except TemporaryError as exc:
+        typer.echo(f"filterd: not in the audit trail: {exc.detail}", err=True)
 
 
 def _open(option: Path | None) -> tuple[Config, Registry]:
-    from filterd import bootstrap
+    from filterd import model_files
     from filterd.commands.context import read_config
 
     config = read_config(option)
-    return config, bootstrap.registry_of(config)
+    return config, model_files.registry_of(config)
 
 
 def _serving(config: Config, registry: Registry) -> dict[Channel, Path]:

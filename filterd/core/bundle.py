@@ -9,6 +9,7 @@ A bundle is a folder that never changes after it is published::
     probes.jsonl   one Probe per line: a few messages with the logit they must come out with
     report.json    figures per corpus and slice
     card.md        model card (Mitchell et al. 2019)
+    bundle.json.sig  optional: Ed25519 signature of bundle.json, base64
 
 In ``tokens`` the last axis holds the word hash and its character n-gram hashes; 0 means none, and a row of zeros
 is padding beyond ``length``. In ``wide`` 0 means none as well. ``length`` is at least 1. Where the graph holds one
@@ -32,6 +33,7 @@ SPEC_FILE = "bundle.json"
 PROBES_FILE = "probes.jsonl"
 REPORT_FILE = "report.json"
 CARD_FILE = "card.md"
+SIGNATURE_FILE = "bundle.json.sig"
 CHECKED_FILES = (MODEL_FILE, PROBES_FILE, REPORT_FILE, CARD_FILE)
 """Files whose SHA-256 stands in the spec."""
 PROBE_TOLERANCE = 1e-3

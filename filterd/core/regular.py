@@ -14,8 +14,11 @@ from email.message import Message as Part
 from email.policy import compat32
 from email.utils import collapse_rfc2231_value
 
-_HEADER = re.compile(r"[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*")
-"""One header with its continuations, as ``email.feedparser.headerRE`` and its loop take it."""
+_HEADER = re.compile(r"(?m)^[!-9;-~]++:[^\n]*\n(?:[ \t][^\n]*\n)*")
+"""One header with its continuations, as ``email.feedparser.headerRE`` and its loop take it.
+
+Looked for where lines begin only: a long line without a colon would be gone through from each of its characters.
+"""
 _BLANK_LINE = re.compile(r"\n\r?\n")
 
 

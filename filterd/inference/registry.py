@@ -4,6 +4,7 @@
 
     <directory>/<channel>/<bundle id>/      a bundle, never changed after it is published
     <directory>/<channel>/current           one id per line: the one in service, then the ones before it
+    <directory>/<channel>/trial             the candidate that is tried on live messages, if there is one
 
 A channel without a promoted bundle uses the one inside the package.
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +29,7 @@ from filterd.core.bundle import (
     CHECKED_FILES,
     MODEL_FILE,
     PROBES_FILE,
+    SIGNATURE_FILE,
     SPEC_FILE,
     Bundle,
     BundleSpec,
@@ -34,11 +38,14 @@ from filterd.core.bundle import (
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError, ChecksumMismatch, ContractMismatch, NotFound, UsageError
 from filterd.failpoints import failpoint
+from filterd.model_ports import Trial
 
 POINTER_FILE = "current"
 KEPT_IDS = 6
 """Ids in the pointer file: the one in service and those one can roll back to."""
 MAX_MODEL_BYTES = 256 * 1024 * 1024
+
+TRIAL_FILE = "trial"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -138,7 +145,7 @@ class Registry:
         target.parent.mkdir(parents=True, exist_ok=True)
         working = Path(tempfile.mkdtemp(prefix=".publish-", dir=target.parent))
         try:
-            for name in (*CHECKED_FILES, SPEC_FILE):
+            for name in (*CHECKED_FILES, SPEC_FILE, SIGNATURE_FILE):
                 if (source / name).is_file():
                     _write_durably(working / name, (source / name).read_bytes())
             failpoint("registry.copied")
@@ -165,14 +172,17 @@ class Registry:
     def prune(self, channel: Channel, kept: int) -> tuple[str, ...]:
         """Delete the bundles that served before the last ``kept`` of those that did; the ids that are gone.
 
-        What never served goes when it is older than all that stay, so that a candidate still waits to be promoted.
+        What never served goes when it is older than all that stay, so that a candidate still waits to be promoted. What
+        is on trial stays. Raises BundleError where pointer or trial cannot be read.
         """
+        trial = self.trial(channel)
         with self._locked(channel):
             served = self._pointer(channel)
             staying = served[:kept]
             if not staying:
                 return ()
-            gone = [id for id in self.list(channel) if id in served[kept:] or (id not in staying and id < min(staying))]
+            old = [id for id in self.list(channel) if id in served[kept:] or (id not in staying and id < min(staying))]
+            gone = [id for id in old if trial is None or id != trial.id]
             # The pointer first: whatever happens on the way, it never names what is not there.
             self._point(channel, staying)
             for id in gone:
@@ -186,6 +196,45 @@ class Registry:
         failpoint("registry.drafted")
         working.replace(pointer)
         _sync_folder(pointer.parent)
+
+    def trial(self, channel: Channel) -> Trial | None:
+        """The candidate that is tried on live messages. Raises BundleError for a file that says nothing of the kind."""
+        path = self._directory / channel.value / TRIAL_FILE
+        try:
+            tree = json.loads(path.read_text(encoding="ascii"))
+            trial = Trial(id=str(tree["id"]), share=float(tree["share"]), decides=bool(tree["decides"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BundleError(f"{path}: cannot be read") from None
+        if not _ID.fullmatch(trial.id) or not 0 < trial.share <= 1:
+            raise BundleError(f"{path}: not a trial")
+        return trial
+
+    def try_out(self, channel: Channel, trial: Trial) -> None:
+        """Try a published bundle on live messages. Raises NotFound, UsageError, or BundleError if it is damaged."""
+        folder = self.folder(channel, trial.id)
+        if not folder.is_dir():
+            raise NotFound(f"no bundle {trial.id} of channel {channel.value}")
+        if not 0 < trial.share <= 1:
+            raise UsageError("a share is more than 0 and at most 1")
+        if read_bundle(folder).spec.channel is not channel:
+            raise ContractMismatch(f"bundle {trial.id} is not of channel {channel.value}")
+        path = self._directory / channel.value / TRIAL_FILE
+        with self._locked(channel):
+            working = path.with_name(f".{TRIAL_FILE}.new")
+            _write_durably(working, json.dumps(asdict(trial)).encode("ascii"))
+            working.replace(path)
+            _sync_folder(path.parent)
+
+    def end_trial(self, channel: Channel) -> Trial | None:
+        """Try nothing any more; what was tried. Raises BundleError."""
+        trial = self.trial(channel)
+        if trial is not None:
+            with self._locked(channel):
+                (self._directory / channel.value / TRIAL_FILE).unlink(missing_ok=True)
+                _sync_folder(self._directory / channel.value)
+        return trial
 
     def _pointer(self, channel: Channel) -> tuple[str, ...]:
         path = self._directory / channel.value / POINTER_FILE

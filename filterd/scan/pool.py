@@ -99,8 +99,13 @@ class ScannerPool:
         settings: PoolSettings,
         events: Events,
         metrics: Metrics,
+        is_in_service: bool = True,
     ) -> None:
-        """``locate`` gives the folder of the bundle to serve per channel; it may raise BundleError."""
+        """``locate`` gives the folder of the bundle to serve per channel; it may raise BundleError.
+
+        Not ``is_in_service`` are candidates: the metrics do not name them as the bundles that serve.
+        """
+        self._is_in_service = is_in_service
         self._locate = locate
         self._settings = settings
         self._events = events
@@ -276,6 +281,9 @@ class ScannerPool:
         for channel, id in ready.models.items():
             before = self._in_service.get(channel)
             if before == id:
+                continue
+            if not self._is_in_service:
+                self._in_service[channel] = id
                 continue
             if before is not None:
                 self._metrics.model_info.labels(channel.value, before).set(0)

@@ -38,6 +38,8 @@ class Retention:
     sms_days: int = 0
 
 
+_IN_CUSTODY = (HeldState.PENDING.value, HeldState.HELD.value, HeldState.RELEASING.value)
+
 TABLES = ("verdict", "held", "feedback", "scanned", "sms")
 
 
@@ -70,9 +72,13 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         kept = select(ScannedRecord.message_id).where(*old_ones).limit(BATCH)
         statement = delete(ScannedRecord).where(ScannedRecord.message_id.in_(kept))
     else:
-        # What nobody has judged or delivered yet is ours to keep.
+        # What nobody has judged or delivered yet is ours to keep, and so is the payload of what a person may release.
         done = SmsMessageRecord.state == SmsState.DONE.value
-        ids = select(SmsMessageRecord.id).where(done, SmsMessageRecord.received_at < old).limit(BATCH)
+        held = select(HeldRecord.id).where(
+            HeldRecord.message_id == SmsMessageRecord.id, HeldRecord.state.in_(_IN_CUSTODY)
+        )
+        is_old = SmsMessageRecord.received_at < old
+        ids = select(SmsMessageRecord.id).where(done, is_old, ~held.exists()).limit(BATCH)
         statement = delete(SmsMessageRecord).where(SmsMessageRecord.id.in_(ids))
     return connection.execute(statement).rowcount
 

@@ -277,6 +277,21 @@ class ScannedRecord(Base):
     tokens: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class DisagreementRecord(Base):
+    """A message that a candidate on trial would have treated otherwise."""
+
+    __tablename__ = "disagreement"
+    __table_args__ = (PrimaryKeyConstraint("message_id", "candidate"), Index(None, "seen_at"))
+
+    message_id: Mapped[str] = mapped_column(String(32))
+    candidate: Mapped[str] = mapped_column(String(128))
+    channel: Mapped[str] = mapped_column(String(8))
+    candidate_probability: Mapped[float]
+    incumbent: Mapped[str]
+    incumbent_probability: Mapped[float]
+    seen_at: Mapped[datetime]
+
+
 class SmsMessageRecord(Base):
     """One SMS in the inbox or outbox."""
 

@@ -18,10 +18,12 @@ from sqlalchemy.engine import URL
 
 from filterd.beside import beside_loop
 from filterd.clock import SystemClock
+from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
 from filterd.errors import StoreFull, StoreUnavailable, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
+from filterd.model_ports import Disagreement
 from filterd.ports import (
     Arrival,
     Clock,
@@ -34,7 +36,7 @@ from filterd.ports import (
     VerdictRow,
 )
 from filterd.settings import Config
-from filterd.store import inbox, inputs, ledger, migrate, quarantine, retention, tokens, verdicts
+from filterd.store import inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.retention import Retention
 from filterd.store.schema import HeldRecord
@@ -222,6 +224,23 @@ class SqlStore:
     async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
         """See ``ports.Examples``."""
         return await self._read(partial(ledger.similar, channel=channel, fingerprint=fingerprint, most=most))
+
+    async def record_disagreement(self, found: Disagreement) -> None:
+        """See ``ports.Disagreements``."""
+        await self._write(partial(trials.record, found=found))
+
+    async def disagreements(self, channel: Channel, candidate: str, *, limit: int = 50) -> Sequence[Disagreement]:
+        """See ``ports.Disagreements``."""
+        return await self._read(partial(trials.listed, channel=channel, candidate=candidate, limit=limit))
+
+    async def fared(self, channel: Channel, since: datetime) -> Mapping[str, Record]:
+        """See ``ports.TrackRecords``."""
+        return await self._read(partial(trials.fared, channel=channel, since=since))
+
+    async def note(self, event: str, target: str, by: str, note: str = "") -> None:
+        """See ``ports.AuditTrail``."""
+        now = self._clock.now()
+        await self._write(lambda connection: quarantine.audit(connection, now, by, event, target, note))
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
-from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Scan, Verdict
+from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
+from filterd.model_ports import Disagreement
 from filterd.ports import (
     Arrival,
     Clock,
@@ -47,6 +49,9 @@ class _Sms:
     due_at: datetime
 
 
+_NOTHING = Record(held=0, wrongly_held=0, passed=0, missed=0)
+
+
 class MemoryStore:
     """The whole store in dictionaries. Raises ``failure`` from every method while it is set."""
 
@@ -66,6 +71,8 @@ class MemoryStore:
         self._verdicts: dict[tuple[MessageId, tuple[str, ...]], VerdictRow] = {}
         self._held: dict[MessageId, _Held] = {}
         self.ledger = MemoryLedger()
+        self._disagreements: dict[tuple[MessageId, str], Disagreement] = {}
+        self.notes: list[tuple[str, str, str, str]] = []
         self._scans: dict[MessageId, Scan] = {}
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
@@ -222,6 +229,41 @@ class MemoryStore:
         self._check()
         return self.ledger.similar(channel, fingerprint)[:most]
 
+    async def record_disagreement(self, found: Disagreement) -> None:
+        """See ``model_ports.Disagreements``."""
+        self._check()
+        self._disagreements.setdefault((found.message, found.candidate), found)
+
+    async def disagreements(self, channel: Channel, candidate: str, *, limit: int = 50) -> Sequence[Disagreement]:
+        """See ``model_ports.Disagreements``."""
+        self._check()
+        found = [d for d in self._disagreements.values() if d.channel is channel and d.candidate == candidate]
+        return sorted(found, key=lambda d: d.message, reverse=True)[:limit]
+
+    async def fared(self, channel: Channel, since: datetime) -> Mapping[str, Record]:
+        """See ``model_ports.TrackRecords``."""
+        self._check()
+        said = {(given.message_id, given.label) for given in self.ledger.standing()}
+        found: dict[str, Record] = {}
+        for row in self._verdicts.values():
+            if row.channel is channel and row.received_at >= since and row.model:
+                held, before = (
+                    row.outcome == OutcomeKind.HELD.value,
+                    found.get(row.model, Record(held=0, wrongly_held=0, passed=0, missed=0)),
+                )
+                found[row.model] = Record(
+                    held=before.held + held,
+                    wrongly_held=before.wrongly_held + (held and (row.id, Label.HAM) in said),
+                    passed=before.passed + (not held),
+                    missed=before.missed + (not held and (row.id, Label.SPAM) in said),
+                )
+        return found
+
+    async def note(self, event: str, target: str, by: str, note: str = "") -> None:
+        """See ``model_ports.AuditTrail``."""
+        self._check()
+        self.notes.append((event, target, by, note))
+
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""
         self._check()
@@ -361,7 +403,16 @@ class MemoryStore:
             for id, known in self._held.items()
             if known.message.summary.state not in moving and known.message.envelope.received_at < old
         ]
-        sms = [id for id, known in self._sms.items() if known.state == "done" and known.parts[0].received_at < old]
+        kept = {
+            known.message.envelope.id
+            for id, known in self._held.items()
+            if known.message.summary.state in {*moving, HeldState.HELD} and id not in held
+        }
+        sms = [
+            id
+            for id, known in self._sms.items()
+            if known.state == "done" and known.parts[0].received_at < old and id not in kept
+        ]
         return self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory

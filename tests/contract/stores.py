@@ -18,6 +18,7 @@ from filterd.core.verdict import (
     Verdict,
 )
 from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Reports
+from filterd.model_ports import AuditTrail, Disagreements, TrackRecords
 from filterd.ports import (
     Quarantine,
     SmsInbox,
@@ -41,6 +42,9 @@ class Store(
     LabelledInputs,
     Backgrounds,
     Examples,
+    Disagreements,
+    TrackRecords,
+    AuditTrail,
     Reports,
     SmsInbox,
     TokenStore,

@@ -573,6 +573,19 @@ async def test_purge_deletes_what_is_past_its_days_and_nothing_in_custody(store:
     assert len(await store.claim_work(limit=10, lease_seconds=1)) == 1
 
 
+@pytest.mark.invariant("I10")
+async def test_purge_keeps_the_payload_of_an_sms_that_is_held(store: Store, clock: FixedClock) -> None:
+    """Held messages may be kept for longer than decided ones: a person can still let it go."""
+    late = clock.now() + timedelta(days=20)
+    await store.receive(part("held"), nth(1))
+    await store.hold(replace(sms_envelope(1), received_at=late), b"SPAM", HOLD)
+    await store.decided(nth(1), forward=False)
+
+    assert (await store.purge(clock.now() + timedelta(days=31)))["sms"] == 0
+    await store.decided(nth(1), forward=True)
+    assert len(await store.claim_work(limit=10, lease_seconds=1)) == 1
+
+
 async def test_erase_forgets_a_sender_and_a_recipient(store: Store) -> None:
     await store.hold(envelope(1, "Alice@Example.org", "bob@example.net"), RAW, HOLD)
     await store.hold(envelope(2, "carol@example.com", "ALICE@example.org"), RAW, HOLD)

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from filterd.core.alarm import Record
 from filterd.core.envelope import Channel
-from filterd.core.verdict import (
-    Evidence,
-    Label,
-)
+from filterd.core.verdict import Evidence, Label, Outcome, OutcomeKind, Reply
 from filterd.errors import NotFound, UsageError
 from filterd.feedback_ports import Labels
+from filterd.model_ports import Disagreement
 from filterd.store.engine import database_url
 from filterd.store.retention import Retention
 from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, a_scan
-from tests.contract.stores import HOLD, RAW, Store, envelope, label, nth, verdict
+from tests.contract.stores import HOLD, RAW, RELAYED, Store, envelope, label, nth, verdict
 
 # Feedback
 
@@ -276,3 +275,54 @@ async def test_verdict_keeps_what_it_rested_on(store: Store) -> None:
         (Evidence(token="prize", weight=1.25),),
         ("hidden_text",),
     )
+
+
+# Models
+
+
+async def test_disagreement_is_kept_once_per_message_and_candidate(
+    store: Store, other: Store, clock: FixedClock
+) -> None:
+    def found(n: int, candidate: str = "m2") -> Disagreement:
+        return Disagreement(
+            message=nth(n),
+            channel=Channel.EMAIL,
+            candidate=candidate,
+            candidate_probability=0.9,
+            incumbent="m1",
+            incumbent_probability=0.2,
+            seen_at=clock.now(),
+        )
+
+    for each in (found(1), found(2), found(1), found(1, "m3")):
+        await store.record_disagreement(each)
+
+    assert list(await other.disagreements(Channel.EMAIL, "m2")) == [found(2), found(1)]
+    assert list(await other.disagreements(Channel.EMAIL, "m2", limit=1)) == [found(2)]
+    assert not await other.disagreements(Channel.SMS, "m2")
+
+
+async def test_bundles_fare_as_people_say(store: Store, clock: FixedClock) -> None:
+    held = Outcome(kind=OutcomeKind.HELD, reply=Reply(code=250))
+    for n, (model, outcome, said) in enumerate(
+        [
+            ("m1", held, None),
+            ("m1", held, Label.HAM),
+            ("m1", RELAYED, Label.SPAM),
+            ("m1", RELAYED, Label.HAM),
+            ("m2", RELAYED, None),
+        ],
+        1,
+    ):
+        scan = replace(a_scan(0.5), model=model)
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan), outcome))
+        if said is not None:
+            await store.add_feedback(label(n, said))
+            await store.add_feedback(label(n, said, reporter="bob"))
+    start = clock.now() - timedelta(days=7)
+
+    assert await store.fared(Channel.EMAIL, start) == {
+        "m1": Record(held=2, wrongly_held=1, passed=2, missed=1),
+        "m2": Record(held=0, wrongly_held=0, passed=1, missed=0),
+    }
+    assert await store.fared(Channel.EMAIL, clock.now() + timedelta(days=1)) == {}

@@ -6,7 +6,6 @@ What was acknowledged and neither released nor deleted is in the quarantine, onc
 from __future__ import annotations
 
 import asyncio
-import functools
 import tempfile
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from filterd.ports import HeldState
 from filterd.store.engine import database_url
 from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, MemoryStore, a_scan, an_envelope
+from tests.contract.empty_database import empty_database
 
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
 CONTENTS = strategies.sampled_from([b"first", b"second"])
@@ -193,7 +193,7 @@ class SqliteLifeCycle(LifeCycle):
     def open_(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "s.db"
-        path.write_bytes(_empty_database())
+        path.write_bytes(empty_database())
         self.stack = AsyncExitStack()
         url = database_url(f"sqlite:///{path}", "")
         store = SqlStore(url, clock=self.clock, group_commit_seconds=0)
@@ -206,23 +206,10 @@ class SqliteLifeCycle(LifeCycle):
         super().teardown()
 
 
-@functools.cache
-def _empty_database() -> bytes:
-    """A migrated SQLite file: copying it is faster than making it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "s.db"
-
-        async def make() -> None:
-            async with SqlStore(database_url(f"sqlite:///{path}", ""), clock=FixedClock()) as store:
-                await store.migrate()
-
-        asyncio.run(make())
-        return path.read_bytes()
-
-
-TestMemory = LifeCycle.TestCase
-TestMemory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
-TestSqlite = pytest.mark.slow(SqliteLifeCycle.TestCase)
+proves = pytest.mark.invariant("I10")
+TestMemory = proves(LifeCycle.TestCase)
+TestMemory.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestSqlite = pytest.mark.slow(proves(SqliteLifeCycle.TestCase))
 TestSqlite.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -35,7 +35,12 @@ from filterd import config as configuration
 from filterd.core.envelope import Channel
 from filterd.listeners import bind_all
 from filterd.testing import FakeScanner
+from tests.faults import bad_disk
 from tests.faults.rig import Rig
+from tests.servers import processes
+
+_DISK = "FILTERD_TEST_DISK"
+"""Set where the worker's disk may be told to fail."""
 
 
 class WordScanner(FakeScanner):
@@ -88,15 +93,22 @@ class Nursery:
         if self._control is not None:
             self._control.close()
         self._control, theirs = socket.socketpair()
+        about, here = socket.socketpair()
         self._pid = os.fork()
         if not self._pid:
             self._control.close()
             failpoints.arm(os.environ)
+            if os.environ.get(_DISK):
+                bad_disk.submit(about)
             code = 1
             with contextlib.suppress(KeyboardInterrupt):
                 code = uvloop.run(worker._run(theirs.detach()))
             os._exit(code)
         theirs.close()
+        if os.environ.get(_DISK):
+            bad_disk.decide(here, Path(os.environ[failpoints.VARIABLE]))
+        about.close()
+        here.close()
         self._say(kind="start", worker="w0", config=self._loaded.tree, sockets=self._sockets)
 
 
@@ -105,10 +117,20 @@ class Forks:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._pid = 0
+
+    def listen(self) -> None:
+        """Wait until clients find a listening port."""
+        self._ask("listen")
 
     def start(self) -> int:
         """A new worker; its pid."""
-        return self._ask("start")
+        self._pid = self._ask("start")
+        return self._pid
+
+    def freeze(self) -> None:
+        """Stop the worker where it is."""
+        processes.freeze(self._pid)
 
     def kill(self) -> int:
         """Kill the worker with SIGKILL; its exit code, once it has gone."""
@@ -131,12 +153,13 @@ class Forks:
 
 
 @contextlib.contextmanager
-def forking(rig: Rig) -> Iterator[Forks]:
-    """Forks workers of the installation; none runs yet."""
+def forking(rig: Rig, *, has_bad_disk: bool = False) -> Iterator[Forks]:
+    """Forks workers of the installation; none runs yet. ``has_bad_disk``: their disk obeys ``bad_disk``."""
     metrics = rig.root / "metrics"
     metrics.mkdir(exist_ok=True)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("FILTERD_")}
     environ |= {failpoints.VARIABLE: str(rig.failpoints), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    environ |= {_DISK: "yes"} if has_bad_disk else {}
     with (rig.root / "log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.forked", str(rig.config)],
@@ -146,8 +169,10 @@ def forking(rig: Rig) -> Iterator[Forks]:
             env=environ,
             text=True,
         )
+    forks = Forks(process)
     try:
-        yield Forks(process)
+        forks.listen()
+        yield forks
     finally:
         # Its end is the end of the worker's control connection, and so of the worker.
         process.kill()

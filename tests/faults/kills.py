@@ -14,11 +14,12 @@ import asyncio
 import contextlib
 import itertools
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,14 +42,31 @@ _PATIENCE_SECONDS = 120.0
 class Round:
     """What came of one installation."""
 
-    kills: int
+    times: int
     seconds: float
-    audit: Audit
+    audits: Mapping[str, Audit]
+    """Of mail, and of SMS if there were any."""
 
     @property
     def per_minute(self) -> float:
-        """Kills a minute."""
-        return self.kills / self.seconds * 60
+        """Kills a minute, or whatever befell it."""
+        return self.times / self.seconds * 60
+
+    @property
+    def faults(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """What does not add up; empty where all does."""
+        return {name: audit.faults() for name, audit in self.audits.items() if not audit.is_clean}
+
+    def __str__(self) -> str:
+        counts = (
+            f"{name}: {', '.join(f'{count} {what}' for what, count in audit.counts.items())}"
+            for name, audit in self.audits.items()
+        )
+        return f"{self.per_minute:.0f} a minute; {'; '.join(counts)}; faults: {self.faults or 'none'}"
+
+
+Play = Callable[[str, int, int], Round]
+"""One installation: the database's name, how often, the seed."""
 
 
 class Load:
@@ -103,16 +121,20 @@ async def kill_often(rig: Rig, forks: Forks, kills: int, chance: random.Random) 
             await asyncio.to_thread(forks.start)
 
 
-def play(root: Path, kills: int, *, seed: int, url: str = "") -> Round:
+def play(name: str, kills: int, seed: int) -> Round:
     """One installation, its kills, its books."""
     started = time.monotonic()
-    with installed(root, url=url) as rig:
+    with (
+        tempfile.TemporaryDirectory(prefix="filterd-kills-") as folder,
+        database(name) as url,
+        installed(Path(folder), url=url) as rig,
+    ):
         with forking(rig) as forks:
             asyncio.run(kill_often(rig, forks, kills, random.Random(seed)))
         seconds = time.monotonic() - started
         if not url:
-            check_integrity(root / "state/filterd.db")
-        return Round(kills=kills, seconds=seconds, audit=rig.audit())
+            check_integrity(rig.root / "state/filterd.db")
+        return Round(times=kills, seconds=seconds, audits={"mail": rig.audit()})
 
 
 def check_integrity(path: Path) -> None:
@@ -133,32 +155,29 @@ def database(name: str) -> Iterator[str]:
         yield url
 
 
-def main() -> int:
-    """Kill as often as the command line says; 1 if anything is wrong with the books."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kills", type=int)
+def run(play: Play, what: str, *, most: int) -> int:
+    """Play as often as the command line says, at most so often on one installation; 1 if the books are wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("times", type=int, metavar=what)
     parser.add_argument("--store", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
+    # Told to end, it ends what it started and unmounts what it mounted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     names = itertools.cycle(("sqlite", "postgresql") if options.store == "both" else (options.store,))
-    rest, is_clean = options.kills, True
-    most = min(ROUND, max(rest // 2, 1) if options.store == "both" else rest)
+    rest, is_clean = options.times, True
+    most = min(most, max(rest // 2, 1) if options.store == "both" else rest)
     while rest > 0:
-        kills, name = min(rest, most), next(names)
-        with tempfile.TemporaryDirectory(prefix="filterd-kills-") as root, database(name) as url:
-            done = play(Path(root), kills, seed=seed + rest, url=url)
-        rest -= kills
-        is_clean = is_clean and done.audit.is_clean
-        counts = " ".join(f"{count} {what}," for what, count in done.audit.counts.items())
-        sys.stdout.write(
-            f"{name}: {kills} kills, {done.per_minute:.0f} a minute, seed {seed}: {counts} "
-            f"faults: {done.audit.faults() or 'none'}\n"
-        )
+        times, name = min(rest, most), next(names)
+        done = play(name, times, seed + rest)
+        rest -= times
+        is_clean = is_clean and not done.faults
+        sys.stdout.write(f"{name}: {times} {what}, seed {seed}: {done}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{options.kills} kills: {'nothing lost, nothing invented' if is_clean else 'NOT CLEAN'}\n")
+    sys.stdout.write(f"{options.times} {what}: {'nothing lost, nothing invented' if is_clean else 'NOT CLEAN'}\n")
     return 0 if is_clean else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(play, "kills", most=ROUND))

@@ -8,7 +8,7 @@ with a queue does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -85,6 +85,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the gateway says became of one attempt: the terminal record of one message."""
+
+    token: str
+    id: str
+    outcome: str
+    """relayed, held, refused or deferred."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What does not add up; each entry is a token and a reason."""
 
@@ -100,6 +110,8 @@ class Audit:
     """Octets of the sender's were changed."""
     unknown: tuple[str, ...] = ()
     """Delivered or held, and never sent."""
+    unrecorded: tuple[str, ...] = ()
+    """The records are fewer, more or others than what senders were told."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Messages, attempts, what was told, copies: for the report."""
 
@@ -110,16 +122,21 @@ class Audit:
 
     def faults(self) -> dict[str, tuple[str, ...]]:
         """The entries that are not empty, by name."""
-        names = ("lost", "duplicates", "invented", "refused", "altered", "unknown")
+        names = ("lost", "duplicates", "invented", "refused", "altered", "unknown", "unrecorded")
         return {name: found for name in names if (found := getattr(self, name))}
 
 
-def audit(attempts: Sequence[Attempt], delivered: Iterable[Delivered], held: Iterable[Held]) -> Audit:
+def audit(
+    attempts: Sequence[Attempt],
+    delivered: Iterable[Delivered],
+    held: Iterable[Held],
+    records: Iterable[Record] | None = None,
+) -> Audit:
     """What does not add up between what was told and what was found.
 
     A message may have one copy for every attempt that was acknowledged or ended unclear, and must have one if it
     was acknowledged. A copy for an attempt that was deferred or refused will come twice, or at all where it should
-    not: it counts as a duplicate.
+    not: it counts as a duplicate. ``records`` are the gateway's own, where it keeps any that can be looked at.
     """
     delivered, held = tuple(delivered), tuple(held)
     found: tuple[Delivered | Held, ...] = (*delivered, *held)
@@ -147,6 +164,7 @@ def audit(attempts: Sequence[Attempt], delivered: Iterable[Delivered], held: Ite
         ),
         altered=tuple(copy.token for copy in found if not copy.is_intact),
         unknown=tuple(sorted(token for token in copies if token not in natures)),
+        unrecorded=() if records is None else tuple(_unrecorded(attempts, tuple(records))),
         counts={
             "messages": len(natures),
             "attempts": len(attempts),
@@ -156,3 +174,30 @@ def audit(attempts: Sequence[Attempt], delivered: Iterable[Delivered], held: Ite
             "second copies": sum(count - 1 for count in copies.values() if count > 1),
         },
     )
+
+
+def _unrecorded(attempts: Sequence[Attempt], records: Sequence[Record]) -> Iterator[str]:
+    """One record for each message that was answered, none twice, and none that says something else.
+
+    An attempt that ended unclear may have any record, or none. One that was deferred may have been refused before its
+    message came, and then there is nothing to record.
+    """
+    twice = [id for id, count in Counter(record.id for record in records).items() if count > 1]
+    yield from (f"{id}: recorded twice" for id in twice)
+    for token in sorted({attempt.token for attempt in attempts} | {record.token for record in records}):
+        told = Counter(attempt.told for attempt in attempts if attempt.token == token)
+        said = Counter(_SAYS[record.outcome] for record in records if record.token == token)
+        spare = told[Told.UNCLEAR]
+        if said[Told.ACKED] < told[Told.ACKED]:
+            yield f"{token}: {told[Told.ACKED]} acknowledged, {said[Told.ACKED]} recorded as relayed or held"
+        over = sum(max(0, said[kind] - told[kind]) for kind in said)
+        if over > spare:
+            yield f"{token}: {sum(said.values())} records, {sum(told.values())} attempts, {spare} of them unclear"
+
+
+_SAYS: Mapping[str, Told] = {
+    "relayed": Told.ACKED,
+    "held": Told.ACKED,
+    "refused": Told.REFUSED,
+    "deferred": Told.DEFERRED,
+}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from tests.faults.ledger import Delivered, Held, Nature, Status
+from tests.faults.ledger import Delivered, Held, Nature, Record, Status
 
 SENDER, RECIPIENT = "ann@example.org", "bob@example.net"
+_DOMAIN = ".letter.example"
 _WORDS = {Nature.HAM: "the agenda for Monday", Nature.SPAM: "lottery winner", Nature.UNSCORED: "the agenda"}
 """What the small models of the tests know (``tests/filterd/tiny_bundle.py``)."""
 _FORGED = b"X-Spam-Status: No, score=-99.0 required=5.0\r\n"
@@ -27,6 +29,11 @@ class Letter:
     nature: Nature = Nature.HAM
     size: int = 0
     """Octets of filler behind the text."""
+
+    @property
+    def sender(self) -> str:
+        """Of the envelope: it names the letter where the gateway writes no more than a sender's domain."""
+        return f"ann@{self.token}{_DOMAIN}"
 
     @property
     def raw(self) -> bytes:
@@ -63,6 +70,14 @@ def delivered_from(raw: bytes, letters: dict[str, Letter]) -> Delivered:
     status = known.get(words[0], Status.NONE) if len(words) == 1 else Status.NONE
     is_intact = token in letters and letters[token].arrived_in(raw)
     return Delivered(token=token, status=status, is_intact=is_intact)
+
+
+def record_from(line: dict[str, Any]) -> Record | None:
+    """The ledger's line for a line of the gateway's log; None where it is about no letter."""
+    domain = str(line["sender"]).partition(":")[0]
+    if not domain.endswith(_DOMAIN):
+        return None
+    return Record(token=domain.removesuffix(_DOMAIN), id=line["id"], outcome=line["outcome"])
 
 
 def held_from(raw: bytes, letters: dict[str, Letter]) -> Held:

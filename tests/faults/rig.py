@@ -15,14 +15,15 @@ from pathlib import Path
 from sqlalchemy import select
 
 from filterd import config as configuration
+from filterd.core.envelope import Channel
 from filterd.demo.embedded import Ports
 from filterd.demo.sink import MailSink, on_a_thread
 from filterd.failpoints import VARIABLE
 from filterd.ports import HeldState
 from filterd.store.schema import HeldRecord
 from filterd.store.sql import open_store
-from tests.faults.ledger import Audit, audit
-from tests.faults.letters import Letter, delivered_from, held_from, token_in
+from tests.faults.ledger import Audit, Record, audit
+from tests.faults.letters import Letter, delivered_from, held_from, record_from, token_in
 from tests.faults.sender import Sender
 from tests.servers import processes
 from tests.servers.gateway import Gateway, running, write_settings
@@ -97,15 +98,24 @@ class Rig:
         return [pid for worker in self.gateway.workers() for pid in processes.children(worker)]
 
     def held_bodies(self) -> list[bytes]:
-        """The bodies of the messages in custody."""
+        """The bodies of the mail in custody."""
         return asyncio.run(self._held_bodies())
 
     async def _held_bodies(self) -> list[bytes]:
         config = configuration.load(self.config, {}).config
-        statement = select(HeldRecord.body).where(HeldRecord.state.in_(IN_CUSTODY))
+        statement = select(HeldRecord.body).where(
+            HeldRecord.channel == Channel.EMAIL.value, HeldRecord.state.in_(IN_CUSTODY)
+        )
         async with open_store(config, is_migrating=False) as store:
             rows = await store._read(lambda connection: connection.execute(statement).all())
         return [zlib.decompress(row.body) for row in rows]
+
+    def records(self) -> list[Record]:
+        """What the log says became of each message: one line each, written before the sender hears of it."""
+        # What follows the last line end is still being written.
+        lines = (self.root / "log").read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()
+        judged = [json.loads(line) for line in lines if '"message.judged"' in line]
+        return [record for line in judged if (record := record_from(line)) is not None]
 
     def audit(self, only: Letter | None = None) -> Audit:
         """What does not add up so far; with one letter only, or with all."""
@@ -118,21 +128,24 @@ class Rig:
             [attempt for attempt in self.sender.attempts if attempt.token in letters],
             [delivered_from(raw, letters) for raw in mine(list(self.hop.taken))],
             [held_from(raw, letters) for raw in mine(self.held_bodies())],
+            [record for record in self.records() if only is None or record.token == only.token],
         )
 
 
 @contextmanager
-def installed(root: Path, *, workers: int = 1, smtp: str = "", extra: str = "", url: str = "") -> Iterator[Rig]:
+def installed(
+    root: Path, *, workers: int = 1, smtp: str = "", extra: str = "", url: str = "", state: Path | None = None
+) -> Iterator[Rig]:
     """A configured installation whose daemon does not run yet; its next hop does.
 
     ``smtp`` and ``extra`` are more lines for that section and for the end of the configuration; ``url`` names a
-    database other than SQLite.
+    database other than SQLite, ``state`` a state folder elsewhere than in ``root``.
     """
     hop = RecordingHop()
     ports = Ports.free()
     with ExitStack() as stack:
         next_hop = stack.enter_context(on_a_thread(hop))
-        config = write_settings(root, ports, next_hop=next_hop, workers=workers)
+        config = write_settings(root, ports, next_hop=next_hop, workers=workers, state=state)
         text = config.read_text(encoding="utf-8").replace("[models]", f"{SMTP_LIMITS}{smtp}\n[models]")
         config.write_text(f"{text}{LIMITS}url = {json.dumps(url)}\n{extra}", encoding="utf-8")
         failpoints = root / "failpoints"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.faults.ledger import Attempt, Told
-from tests.faults.letters import RECIPIENT, SENDER, Letter
+from tests.faults.letters import RECIPIENT, Letter
 
 PATIENCE_SECONDS = 15.0
 """Longest wait for one reply: longer than any limit of the configuration under test."""
@@ -132,7 +132,7 @@ class _Session:
         await self._reply()
         await self._say(None, b"EHLO client.example")
         for stage, line in (
-            (Stage.MAIL, f"MAIL FROM:<{SENDER}>"),
+            (Stage.MAIL, f"MAIL FROM:<{self._letter.sender}>"),
             (Stage.RCPT, f"RCPT TO:<{RECIPIENT}>"),
             (Stage.DATA, "DATA"),
         ):

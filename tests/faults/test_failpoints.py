@@ -56,7 +56,9 @@ class Struck:
     def copies(self, letter: Letter) -> int:
         """How many copies of the letter there are; fails when one is not what it should be."""
         found = self.rig.audit(letter)
-        assert set(found.faults()) <= {"duplicates"}, found
+        # Struck between its record and its answer, a message that went through is answered 451.
+        is_answer_lost = letter.token.startswith(("pipeline.recorded", "smtp.answered"))
+        assert set(found.faults()) <= {"duplicates", *(["unrecorded"] if is_answer_lost else [])}, found
         return found.counts["delivered"] + found.counts["held"]
 
 
@@ -74,6 +76,7 @@ def struck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Struck(rig=rig, forks=forks)
 
 
+@pytest.mark.invariant("I1", "I2", "I3", "I6")
 @pytest.mark.parametrize(("point", "nature"), POINTS)
 @pytest.mark.parametrize("order", ["kill 0.1", "fail", "delay 0.3"], ids=["kill", "fail", "delay"])
 def test_message_is_neither_lost_nor_doubled_without_need(

@@ -49,6 +49,7 @@ def row(rig: Rig, letter: Letter) -> tuple[str, str]:
     return found
 
 
+@pytest.mark.invariant("I3", "I10")
 @pytest.mark.parametrize(("point", "copies"), [("release.claimed", 1), ("release.sent", 2)])
 def test_release_that_dies_is_done_again_when_its_lease_has_ended(rig: Rig, point: str, copies: int) -> None:
     letter = Letter(token=point, nature=Nature.SPAM)

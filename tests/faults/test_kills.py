@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import Load, check_integrity, database, play
+from tests.faults.kills import Load, check_integrity, play
 from tests.faults.rig import Rig, installed
 from tests.servers import postgres
 
@@ -19,16 +19,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", ["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
-def test_worker_killed_a_hundred_times_loses_no_acknowledged_message(tmp_path: Path, name: str) -> None:
+def test_worker_killed_a_hundred_times_loses_no_acknowledged_message(name: str) -> None:
     if name == "postgresql" and postgres.find_programs() is None and not os.environ.get("CI"):
         pytest.skip("no PostgreSQL on this machine")
     seed = random.SystemRandom().randrange(1 << 32)
-    with database(name) as url:
-        done = play(tmp_path, 100, seed=seed, url=url)
+    done = play(name, 100, seed)
 
-    assert done.audit.faults() == {}, f"seed {seed}"
-    assert done.audit.counts["unclear"] > 0, "no kill met a message after its final dot"
-    assert done.audit.counts["acked"] >= 100
+    assert done.faults == {}, f"seed {seed}"
+    assert done.audits["mail"].counts["unclear"] > 0, "no kill met a message after its final dot"
+    assert done.audits["mail"].counts["acked"] >= 100
 
 
 def test_daemon_killed_as_a_whole_loses_no_acknowledged_message(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.ledger import HONEST, Attempt, Delivered, Held, Nature, Status, Told, audit
+from tests.faults.ledger import HONEST, Attempt, Delivered, Held, Nature, Record, Status, Told, audit
 
 
 def sent(*told: Told, token: str = "a", nature: Nature = Nature.HAM, is_theirs: bool = False) -> list[Attempt]:
@@ -68,6 +68,40 @@ def test_audit_when_something_is_wrong_says_what(
 
     assert fault in found.faults()
     assert not found.is_clean
+
+
+RECORDED = {
+    "acknowledged and relayed": (sent(Told.ACKED), ["relayed"], True),
+    "acknowledged and held": (sent(Told.ACKED), ["held"], True),
+    "deferred, then relayed": (sent(Told.DEFERRED, Told.ACKED), ["deferred", "relayed"], True),
+    "deferred before its message came": (sent(Told.DEFERRED, Told.ACKED), ["relayed"], True),
+    "unclear, and nothing was recorded": (sent(Told.UNCLEAR, Told.ACKED), ["relayed"], True),
+    "unclear, and it was relayed": (sent(Told.UNCLEAR, Told.ACKED), ["relayed", "relayed"], True),
+    "silence behind the dot": (sent(Told.UNCLEAR, Told.ACKED), ["deferred", "relayed"], True),
+    "acknowledged and not recorded": (sent(Told.ACKED), [], False),
+    "acknowledged and recorded as deferred": (sent(Told.ACKED), ["deferred"], False),
+    "acknowledged once, recorded twice": (sent(Told.ACKED), ["relayed", "relayed"], False),
+    "deferred and recorded as held": (sent(Told.DEFERRED), ["held"], False),
+    "more records than attempts": (sent(Told.UNCLEAR), ["relayed", "relayed"], False),
+}
+
+
+@pytest.mark.invariant("I6")
+@pytest.mark.parametrize("case", RECORDED.values(), ids=RECORDED.keys())
+def test_audit_of_records_sees_those_that_are_missing_doubled_or_wrong(
+    case: tuple[list[Attempt], list[str], bool],
+) -> None:
+    attempts, outcomes, is_sound = case
+    records = [Record(token="a", id=f"{n}", outcome=outcome) for n, outcome in enumerate(outcomes)]
+
+    assert ("unrecorded" not in audit(attempts, [], [], records).faults()) is is_sound
+
+
+@pytest.mark.invariant("I6")
+def test_audit_of_records_sees_one_id_twice() -> None:
+    records = [Record(token="a", id="1", outcome="deferred"), Record(token="a", id="1", outcome="relayed")]
+
+    assert "unrecorded" in audit(sent(Told.DEFERRED, Told.ACKED), [took()], [], records).faults()
 
 
 def test_audit_counts_what_it_saw() -> None:

@@ -4,7 +4,8 @@ Every cell: a message meets the fault, the fault ends, its sender repeats it unt
 loss, a copy too many, a verdict nobody gave, or a 5xx of ours. Left out by rule:
 
 - a part can do only what it can do: replies (4xx, 5xx, 421) come from a speaker of SMTP only, a sender cannot refuse a
-  connection it makes itself, a disk can only be full, a scanner has no connection to half-close;
+  connection it makes itself, a disk is full here and broken in ``test_disk.py``, a scanner has no connection to
+  half-close;
 - a next hop that says no has not taken the message: 4xx, 5xx and 421 are said before the final dot has been taken;
 - QUIT and RSET to the next hop have no message behind them: one nature of message each.
 
@@ -108,6 +109,7 @@ def parting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Smt
         yield both
 
 
+@pytest.mark.invariant("I1", "I2", "I3", "I4", "I6")
 @pytest.mark.parametrize(
     ("kind", "where"), cells(NEXT_HOP, lambda kind, where: kind in FEW and where in (Where.DOT, Where.BODY))
 )
@@ -138,6 +140,7 @@ def test_next_hop(request: pytest.FixtureRequest, kind: Kind, where: Where) -> N
 # --- upstream ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.invariant("I1", "I3", "I6")
 @pytest.mark.parametrize(
     ("manner", "stage"),
     cells(list(itertools.product(Manner, Stage)), lambda manner, stage: stage is Stage.DOT and manner != Manner.SLOW),
@@ -176,6 +179,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Proxy]]
         yield rig, proxy
 
 
+@pytest.mark.invariant("I1", "I3", "I6", "I8")
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("kind", "stage", "nature"),
@@ -202,6 +206,7 @@ def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield rig
 
 
+@pytest.mark.invariant("I1", "I3", "I6", "I8")
 @pytest.mark.parametrize(
     ("kind", "stage", "nature"),
     cells(
@@ -257,6 +262,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         subprocess.run(["umount", "-l", str(state)], check=True)
 
 
+@pytest.mark.invariant("I1", "I2", "I8")
 @pytest.mark.parametrize(
     ("stage", "nature"),
     cells(list(itertools.product(Stage, NATURES)), lambda stage, _nature: stage in (Stage.MAIL, Stage.DOT)),
@@ -292,6 +298,7 @@ def tell(rig: Rig, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+@pytest.mark.invariant("I1", "I2", "I9")
 @pytest.mark.parametrize(
     ("kind", "stage", "nature"),
     cells(
@@ -315,6 +322,7 @@ def test_scanner(near: Rig, kind: Kind, stage: Stage, nature: Nature) -> None:
     assert near.audit(letter).faults() == {}
 
 
+@pytest.mark.invariant("I1", "I9")
 @pytest.mark.parametrize(
     ("stage", "nature"),
     cells(list(itertools.product(Stage, NATURES)), lambda stage, _nature: stage is Stage.DOT),

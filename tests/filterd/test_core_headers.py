@@ -147,6 +147,7 @@ def test_b9_no_forged_line_survives_under_any_reading(lines: list[bytes], body: 
 
 
 @given(raw=st.binary(max_size=300))
+@pytest.mark.invariant("I4")
 def test_stamp_of_a_message_without_suspects_keeps_every_octet(raw: bytes) -> None:
     assume(not re.search(rb"spam|filterd|authentication", bytes(c for c in raw if 0x20 < c < 0x7F), re.IGNORECASE))
 
@@ -237,6 +238,7 @@ def test_stamp_of_a_held_message_that_is_delivered_after_all_flags_it() -> None:
     assert parsed(stamp(b"\r\n", an_envelope(), held, SETTINGS))["X-Spam-Flag"] == "YES"
 
 
+@pytest.mark.invariant("I9")
 @pytest.mark.parametrize("reason", [Reason.SCAN_DOWN, Reason.UNSCANNABLE, Reason.RELEASED, Reason.ALLOWED])
 def test_i9_message_without_a_scan_is_never_called_ham(reason: Reason) -> None:
     block, _ = stamped(b"Subject: x\r\n\r\n", Decision(action=Action.ACCEPT, reason=reason))

@@ -71,6 +71,7 @@ async def first_refusal(client: Client, raw: bytes) -> str:
     return await client.reply()
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.parametrize("keywords", [KEYWORDS, ("SIZE 30000000",)], ids=["pipelining", "lockstep"])
 @pytest.mark.parametrize(("verb", "fault", "expected"), FAULTS, ids=[f"{v}-{f[:12]!r}" for v, f, _ in FAULTS])
 async def test_next_hop_fault_becomes_a_reply_the_sender_can_act_on(
@@ -140,6 +141,7 @@ async def test_next_hop_lost_while_scanning_is_asked_again() -> None:
         assert hop.connections == 2
 
 
+@pytest.mark.invariant("I2")
 @pytest.mark.parametrize(
     ("failure", "policy", "reply"),
     [
@@ -185,6 +187,7 @@ async def test_scan_down_beyond_the_ladder_delivers_marked_as_unscanned() -> Non
         assert b"X-Spam-Flag: NO" not in hop.messages[0]
 
 
+@pytest.mark.invariant("I8")
 @pytest.mark.parametrize(
     ("failure", "reply"),
     [(StoreUnavailable("gone"), TEMPORARY), (StoreFull("full"), "452 4.3.1 Insufficient system storage")],
@@ -218,6 +221,7 @@ async def test_held_message_never_reaches_the_next_hop() -> None:
         assert "RSET" in hop.commands
 
 
+@pytest.mark.invariant("I1", "I3")
 @pytest.mark.parametrize("how", ["quit-fin", "half-close", "reset"])
 async def test_a16_client_gone_after_the_dot_changes_nothing(how: str) -> None:
     """I1: the ledger of what was acknowledged or not stays within what the next hop took, once."""

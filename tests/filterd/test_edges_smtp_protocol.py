@@ -486,6 +486,7 @@ async def test_old_client_with_helo_gets_no_extensions() -> None:
         assert b"with SMTP id" in hop.messages[0]
 
 
+@pytest.mark.invariant("I6")
 async def test_i6_every_message_that_begins_to_arrive_is_counted_once() -> None:
     async with NextHop() as hop, gateway(hop, max_message_bytes=1000, idle_timeout_seconds=0.3) as gw:
         client = await gw.client()
@@ -507,6 +508,7 @@ async def test_i6_every_message_that_begins_to_arrive_is_counted_once() -> None:
         assert gw.count("filterd_outcomes_total", channel="email", outcome="relayed") == 1
 
 
+@pytest.mark.invariant("I7")
 @pytest.mark.parametrize("answer", ["250 2.0.0 Ok", "451 4.3.0 later", "554 5.7.1 no"])
 async def test_i7_nothing_of_a_message_is_left_once_it_is_answered(answer: str) -> None:
     async with NextHop(answers={".": answer}) as hop, gateway(hop) as gw:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -146,4 +147,4 @@ class SmtpStates(RuleBasedStateMachine):
 
 
 SmtpStates.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
-TestA7SmtpStates = SmtpStates.TestCase
+TestA7SmtpStates = pytest.mark.invariant("I7")(SmtpStates.TestCase)

@@ -132,6 +132,7 @@ async def test_hold_when_the_disk_is_full_says_so() -> None:
     assert (reply.code, reply.enhanced) == (452, "4.3.1")
 
 
+@pytest.mark.invariant("I8")
 async def test_ham_when_the_store_is_down_still_flows() -> None:
     world = World()
     world.store.failure = StoreUnavailable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from filterd.errors import NotFound, RelayAmbiguous, RelayUnavailable, StoreUnav
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.ports import HeldState, SmsPart
-from filterd.release import Releaser
+from filterd.release import LEASE_SECONDS, Releaser
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
 
 RAW = b" folded first line\r\nSubject: x\r\n\r\nbody \x00\xff\r\n.dot\r\n"
@@ -29,8 +30,12 @@ class Desk:
     """A releaser and what it works on."""
 
     relay: RecordingRelay = field(default_factory=RecordingRelay)
-    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: FixedClock = field(default_factory=FixedClock)
+    store: MemoryStore = field(init=False)
     metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
 
     @property
     def releaser(self) -> Releaser:
@@ -40,7 +45,7 @@ class Desk:
             inbox=self.store,
             relay=self.relay,
             stamp=lambda: STAMP,
-            clock=FixedClock(),
+            clock=self.clock,
             metrics=self.metrics,
             events=Events(get_logger(), AddressMask(b"key")),
         )
@@ -114,6 +119,43 @@ async def test_delivered_message_counts_as_released_though_the_store_fails_then(
     desk.relay = Failing()
 
     assert (await desk.releaser.release(ID, "ann", label_ham=False)).delivered
+
+
+class Slow(RecordingRelay):
+    """Answers when the lease has long ended; ``meanwhile`` happens before."""
+
+    def __init__(self, desk: Desk, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(desk.relay.reply)
+        self._desk = desk
+        self._meanwhile = meanwhile
+
+    async def send(self, envelope: Envelope, raw: bytes) -> Reply:
+        reply = await super().send(envelope, raw)
+        self._desk.clock.advance(LEASE_SECONDS + 1)
+        await self._meanwhile()
+        return reply
+
+
+@pytest.mark.invariant("I10")
+async def test_release_that_outlasts_its_lease_says_what_the_next_hop_said(desk: Desk) -> None:
+    """Somebody else has deleted the message meanwhile: it was delivered all the same."""
+    desk.relay = Slow(desk, lambda: desk.store.delete_held(ID, "bob"))
+
+    assert (await desk.releaser.release(ID, "ann", label_ham=False)).delivered
+
+
+@pytest.mark.invariant("I3")
+async def test_release_that_fails_after_its_lease_leaves_the_next_one_alone(desk: Desk) -> None:
+    """The same person tries again, while the first attempt still waits: its end must not free the message."""
+    desk.relay.reply = Reply(code=451, lines=("Later",))
+    desk.relay = Slow(desk, lambda: desk.store.claim_release(ID, "ann", LEASE_SECONDS))
+
+    released = await desk.releaser.release(ID, "ann", label_ham=False)
+
+    assert not released.delivered
+    assert await desk.state() is HeldState.RELEASING
+    with pytest.raises(UsageError):
+        await desk.releaser.release(ID, "bob", label_ham=False)
 
 
 async def test_unknown_message_is_not_found(desk: Desk) -> None:

@@ -61,6 +61,7 @@ class Line:
     clock: FixedClock = field(default_factory=FixedClock)
     scanner: FakeScanner = field(default_factory=FakeScanner)
     forwarder: RecordingForwarder = field(default_factory=RecordingForwarder)
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
     store: Any = None
     """A ``SqlStore``; a ``MemoryStore`` where none is given."""
 
@@ -73,7 +74,6 @@ class Line:
         sections = {name: keys[name] | self.sms.pop(name, {}) for name in keys}
         self.settings = SmsSettings.model_validate({"public_base_url": BASE, **sections, **self.sms})
         self.store = self.store or MemoryStore(self.clock)
-        self.metrics = Metrics(CollectorRegistry())
         self.log = io.StringIO()
         renderers: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         logger = structlog.wrap_logger(structlog.PrintLogger(self.log), processors=renderers)

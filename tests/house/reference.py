@@ -1,4 +1,4 @@
-"""The generated parts of the documentation: what the code says of itself, and the tests of threats.
+"""The generated parts of the documentation: what the code says of itself, and the tests of threats and promises.
 
 ``python -m tests.house.reference`` (``make docs``) writes them between their markers; ``test_docs.py`` compares.
 """
@@ -22,7 +22,7 @@ from filterd.core import verdict
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.reference import defaults_toml as defaults_toml
 from filterd.reference import tables_markdown
-from tests.house import threats
+from tests.house import invariants, threats
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "deploy/etc/filterd.toml"
@@ -39,6 +39,7 @@ def blocks() -> dict[tuple[Path, str], str]:
         (docs / "glossary.md", "actions"): _members_table(verdict, "Action"),
         (docs / "operations.md", "commands"): _commands_table(),
         (docs / "threats.md", "threats"): threats.table(),
+        (docs / "delivery.md", "invariants"): invariants.table(),
     }
 
 

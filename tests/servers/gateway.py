@@ -76,7 +76,9 @@ def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
     raise AssertionError(f"did not happen within {PATIENCE_SECONDS:.0f} s: {what or condition}")
 
 
-def write_settings(root: Path, ports: Ports, *, next_hop: int, workers: int = 1, extra: str = "") -> Path:
+def write_settings(
+    root: Path, ports: Ports, *, next_hop: int, workers: int = 1, extra: str = "", state: Path | None = None
+) -> Path:
     """A configuration for the ports; small models that know a few words (``tiny_bundle.WEIGHTS``)."""
     bundles = {channel: root / f"bundle-{channel.value}" for channel in Channel}
     for channel, folder in bundles.items():
@@ -86,7 +88,7 @@ def write_settings(root: Path, ports: Ports, *, next_hop: int, workers: int = 1,
     path.write_text(
         f"""
 [server]
-state_dir = {json.dumps(str(root / "state"))}
+state_dir = {json.dumps(str(state or root / "state"))}
 workers = {workers}
 http_listen = "127.0.0.1:{ports.http}"
 admin_listen = "127.0.0.1:{ports.admin}"

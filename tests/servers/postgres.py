@@ -14,13 +14,16 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from sqlalchemy import make_url
+
+from tests.servers import processes
 
 UNPACKED = Path(__file__).parents[2] / ".servers" / "tree"
 USERS = ("postgres", "nobody", "daemon")
@@ -36,38 +39,103 @@ def find_programs() -> Path | None:
     return None
 
 
-@contextmanager
-def running(programs: Path, *, is_durable: bool = False) -> Iterator[str]:
-    """A server for as long as the context lasts; the URL of its database ``postgres``.
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """One data folder and the server that runs on it, if one does."""
 
-    ``is_durable`` leaves PostgreSQL's flushing on, which tests of anything else need not wait for.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="filterd-pg-"))
-    as_user = _identity(folder)
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **_libraries(programs)}
-    options: dict[str, Any] = {"env": environment, "cwd": folder, **as_user}
-    durable = [] if is_durable else ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
-    try:
+    programs: Path
+    folder: Path
+    """Of the socket and the log; its owner is whom the server runs as."""
+    data: Path
+    settings: Sequence[str] = ()
+    """``name=value``, beside what every server of a test has."""
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its database ``postgres``."""
+        return f"postgresql+asyncpg://filterd@/postgres?host={self.folder}"
+
+    def create(self) -> None:
+        """A new data folder."""
+        self.data.mkdir(mode=0o700)
+        _identity(self.data)
         subprocess.run(
-            [programs / "initdb", "-D", folder / "data", "-U", "filterd", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            [self.programs / "initdb", "-D", self.data, "-U", "filterd", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
             capture_output=True,
-            **options,
+            **self._options(),
         )
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", *durable],
+
+    def start(self) -> None:
+        """Start it; it may not be ready yet."""
+        # What a killed server left may say "ready", or name a process that is now somebody else.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for stale in self.folder.glob(".s.PGSQL.*"):
+            stale.unlink()
+        settings = [word for setting in ("listen_addresses=", *self.settings) for word in ("-c", setting)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.data, "-k", self.folder, *settings],
                 stdout=log,
                 stderr=log,
-                **options,
+                **self._options(),
             )
-        try:
-            _wait(server, folder)
-            yield f"postgresql+asyncpg://filterd@/postgres?host={folder}"
-        finally:
+
+    def wait(self) -> None:
+        """Until the server says in its pid file that it is ready."""
+        status = self.data / "postmaster.pid"
+        for _ in range(int(_START_SECONDS / 0.05)):
+            if self._process is None or self._process.poll() is not None:
+                break
+            try:
+                if status.read_text().rstrip().endswith("ready"):
+                    return
+            except FileNotFoundError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """Let it end in order, if it runs."""
+        if self._process is not None:
             # SIGINT is PostgreSQL's fast shutdown: open connections are cut.
-            server.send_signal(signal.SIGINT)
-            server.wait(_START_SECONDS)
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(_START_SECONDS)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop every process of it where it is."""
+        if self._process is not None and self._process.poll() is None:
+            processes.freeze(self._process.pid)
+
+    def kill(self) -> None:
+        """Kill it and every process of its own."""
+        if self._process is not None and self._process.poll() is None:
+            for pid in processes.freeze(self._process.pid):
+                os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def _options(self) -> dict[str, Any]:
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **_libraries(self.programs)}
+        return {"env": environment, "cwd": self.folder, **_identity(self.folder)}
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[str]:
+    """A server for as long as the context lasts, which flushes nothing; the URL of its database ``postgres``."""
+    folder = Path(tempfile.mkdtemp(prefix="filterd-pg-"))
+    settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    server = Server(programs=programs, folder=folder, data=folder / "data", settings=settings)
+    try:
+        server.create()
+        server.start()
+        try:
+            server.wait()
+            yield server.url
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,7 +168,7 @@ async def cut_connections(database: str) -> None:
 
 
 def _identity(folder: Path) -> dict[str, Any]:
-    """Whom to run as; the folder is theirs."""
+    """Whom to run as, for ``subprocess``; the folder is theirs afterwards."""
     if os.geteuid() != 0:
         return {}
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -114,18 +182,3 @@ def _libraries(programs: Path) -> dict[str, str]:
         return {}
     folders = [str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu")]
     return {"LD_LIBRARY_PATH": ":".join(folders)}
-
-
-def _wait(server: subprocess.Popen[bytes], folder: Path) -> None:
-    """Until the server says in its pid file that it is ready."""
-    status = folder / "data" / "postmaster.pid"
-    for _ in range(int(_START_SECONDS / 0.05)):
-        if server.poll() is not None:
-            break
-        try:
-            if status.read_text().rstrip().endswith("ready"):
-                return
-        except FileNotFoundError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}")

@@ -1,12 +1,17 @@
-"""What a process started, and what it and all of that has used: from /proc."""
+"""What a process started, and what it and all of that has used: from /proc. Stops all of it, too."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_AT_REST = frozenset("TtDZX")
+"""Stopped, in uninterruptible sleep, or dead (proc(5), stat)."""
 _UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14
 """Fields of /proc/PID/stat after the name (proc(5))."""
 
@@ -27,6 +32,27 @@ def family(pid: int) -> Iterator[int]:
     yield pid
     for child in children(pid):
         yield from family(child)
+
+
+def freeze(pid: int) -> list[int]:
+    """The process and its descendants, each of them stopped: none executes another instruction of its own.
+
+    One that waits for a disk inside the kernel stops when it comes out.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    while _states(pid) - _AT_REST:
+        time.sleep(0.001)
+    # Only now: one that runs could start another.
+    return [pid, *(each for child in children(pid) for each in freeze(child))]
+
+
+def _states(pid: int) -> set[str]:
+    """The states of its threads (proc(5))."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            found.add(task.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0])
+    return found
 
 
 def running_seconds(pid: int) -> float:

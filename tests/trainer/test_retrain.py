@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 import filterd
@@ -29,6 +31,8 @@ from filterd.core.verdict import Action, Decision, Feedback, Label, Outcome, Out
 from filterd.feedback_ports import Labels
 from filterd.inference.loaded import Scorer
 from filterd.inference.registry import read_spec
+from filterd.inference.signature import verify
+from filterd.model_files import registry_of
 from filterd.settings import Config
 from filterd.store.lease import Lease
 from filterd.store.sql import open_store
@@ -130,7 +134,7 @@ def test_retrain_when_the_candidate_is_as_good_then_it_is_published_promoted_and
 
     outcome = line.retrain(order(config, tmp_path), say=said.append, progress=nothing)
 
-    registry = line.registry_of(config)
+    registry = registry_of(config)
     assert outcome.is_promoted, outcome.result.reasons
     assert registry.current(SMS) == "sms-29990101T000000-1"
     assert outcome.bundle == registry.folder(SMS, "sms-29990101T000000-1")
@@ -142,6 +146,7 @@ def test_retrain_when_the_candidate_is_as_good_then_it_is_published_promoted_and
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run-sms-1"]
     assert "20 labels stand" in said[0]
     assert "there is no folder of corpora" in said[1]
+    assert not [words for words in said if "audit" in words]
 
 
 def test_retrain_when_the_candidate_holds_more_ham_then_it_is_refused_with_reasons_and_a_card(
@@ -156,7 +161,7 @@ def test_retrain_when_the_candidate_holds_more_ham_then_it_is_refused_with_reaso
     assert {reason.partition(":")[0] for reason in outcome.result.reasons} >= {"golden set", "modern ham", "ham loss"}
     assert outcome.bundle == tmp_path / "out" / "sms-29990101T000000-2"
     assert "**refused**" in (outcome.bundle / "card.md").read_text()
-    assert line.registry_of(config).current(SMS) is None
+    assert registry_of(config).current(SMS) is None
 
 
 def test_retrain_when_promoted_often_then_only_so_many_versions_stay(config, tmp_path, monkeypatch):
@@ -168,7 +173,7 @@ def test_retrain_when_promoted_often_then_only_so_many_versions_stay(config, tmp
         monkeypatch.setattr(line, "build_prepared", rebuilt(f"sms-2999010{n}T000000-1"))
         line.retrain(order(config, tmp_path), say=nothing, progress=nothing)
 
-    kept = line.registry_of(config).list(SMS)
+    kept = registry_of(config).list(SMS)
     assert kept == tuple(f"sms-2999010{n}T000000-1" for n in range(2, line.KEPT + 2))
 
 
@@ -205,7 +210,7 @@ def test_retrain_when_the_lease_is_lost_on_the_way_then_nothing_is_promoted(conf
 
     with pytest.raises(TrainerError, match="lost"):
         line.retrain(order(config, tmp_path), say=nothing, progress=nothing)
-    assert line.registry_of(config).current(SMS) is None
+    assert registry_of(config).current(SMS) is None
 
 
 def test_retrain_when_the_settings_pin_a_bundle_then_it_says_that_none_would_serve(config, tmp_path):
@@ -213,6 +218,27 @@ def test_retrain_when_the_settings_pin_a_bundle_then_it_says_that_none_would_ser
 
     with pytest.raises(TrainerError, match=r"models\.sms"):
         line.retrain(order(pinned, tmp_path), say=nothing, progress=nothing)
+
+
+def test_retrain_when_bundles_must_be_signed_then_a_key_is_asked_for_and_what_is_promoted_is_signed(
+    config, tmp_path, monkeypatch
+):
+    private = Ed25519PrivateKey.generate()
+    pem = serialization.Encoding.PEM
+    secret = private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(secret)
+    public = private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
+    models = config.models.model_copy(update={"public_key": str(tmp_path / "public.pem")})
+    strict = config.model_copy(update={"models": models})
+    monkeypatch.setattr(line, "build_prepared", rebuilt("sms-29990101T000000-4"))
+
+    with pytest.raises(TrainerError, match="--signing-key"):
+        line.retrain(order(strict, tmp_path), say=nothing, progress=nothing)
+    outcome = line.retrain(order(strict, tmp_path, signing_key=tmp_path / "key.pem"), say=nothing, progress=nothing)
+
+    assert outcome.is_promoted, outcome.result.reasons
+    verify(outcome.bundle, private.public_key())
 
 
 def test_retrain_when_run_as_a_command_then_labels_reach_the_bundle_and_its_card(config, tmp_path):

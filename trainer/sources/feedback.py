@@ -6,12 +6,13 @@ The only place where the trainer touches the store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from filterd.core.bundle import Hashing
 from filterd.core.envelope import Channel
 from filterd.core.token_codec import hashing_key, unpack
+from filterd.errors import TemporaryError
 from filterd.feedback_ports import LabelledInput, LabelledInputs
 from filterd.settings import Config
 from filterd.store.engine import database_url
@@ -48,6 +49,19 @@ async def standing(store: LabelledInputs, channel: Channel) -> tuple[LabelledInp
     while page := await store.labelled_inputs(channel, after=found[-1].id if found else 0, most=_PAGE):
         found += page
     return tuple(found)
+
+
+def note(config: Config, event: str, bundle: str, say: Callable[[str], None]) -> None:
+    """Into the audit trail; what was done stands without it, too."""
+
+    async def opened() -> None:
+        async with open_store(config, is_migrating=False) as store:
+            await store.note(event, bundle, "trainer retrain")
+
+    try:
+        asyncio.run(opened())
+    except TemporaryError as exc:
+        say(f"not in the audit trail: {exc.detail}")
 
 
 def is_readable(labelled: LabelledInput, hashing: Hashing) -> bool:

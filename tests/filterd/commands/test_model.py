@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,31 @@ def test_show_prints_the_operating_points(capsys: pytest.CaptureFixture[str]) ->
     capsys.readouterr()
     assert _run("model", "show", "email", FIRST) == 0
     assert json.loads(capsys.readouterr().out)["points"].keys() == {"lenient", "normal", "strict"}
+
+
+def test_candidate_is_put_on_trial_shown_and_taken_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("db", "upgrade") == 0
+    capsys.readouterr()
+
+    assert _run("model", "shadow", "email", FIRST, "--share", "0.2") == 0
+    assert _run("model", "shadow", "email") == 0
+    out = capsys.readouterr().out
+    assert out.count(f"email: {FIRST} scores beside the one in service for 20% of the recipients") == 2
+
+    assert _run("model", "shadow", "email", FIRST, "--share", "0.05", "--decide") == 0
+    assert f"email: {FIRST} decides for 5% of the recipients" in capsys.readouterr().out
+    assert _run("model", "shadow", "email", "--off") == 0
+    assert _run("model", "shadow", "email") == 0
+    assert "email: nothing is on trial" in capsys.readouterr().out
+
+
+def test_changes_of_models_are_in_the_audit_trail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("db", "upgrade") == 0
+    for arguments in (("promote", "email", FIRST), ("promote", "email", SECOND), ("rollback", "email")):
+        assert _run("model", *arguments) == 0
+    capsys.readouterr()
+
+    with sqlite3.connect(tmp_path / "state" / "filterd.db") as database:
+        rows = database.execute("SELECT event, target FROM audit ORDER BY id").fetchall()
+
+    assert rows == [("promoted", FIRST), ("promoted", SECOND), ("rolled back to", FIRST)]

@@ -6,7 +6,8 @@ import pytest
 from filterd.core.bundle import MODEL_FILE, PROBES_FILE, SPEC_FILE
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError, ChecksumMismatch, ContractMismatch, NotFound, UsageError
-from filterd.inference.registry import POINTER_FILE, Registry, read_bundle
+from filterd.inference.registry import POINTER_FILE, TRIAL_FILE, Registry, read_bundle
+from filterd.model_ports import Trial
 from tests.filterd.tiny_bundle import write_bundle
 
 SMS = Channel.SMS
@@ -106,6 +107,15 @@ def test_prune_when_an_old_bundle_was_promoted_again_then_it_stays(registry: Reg
     assert registry.current(SMS) == "sms-1"
 
 
+def test_prune_when_an_old_bundle_is_on_trial_then_it_stays(registry: Registry, tmp_path: Path) -> None:
+    for id in ("sms-1", "sms-2", "sms-3"):
+        registry.promote(SMS, registry.publish(write_bundle(tmp_path / "made" / id, SMS, id=id)))
+    registry.try_out(SMS, Trial(id="sms-1", share=0.5, decides=False))
+
+    assert registry.prune(SMS, 1) == ("sms-2",)
+    assert registry.list(SMS) == ("sms-1", "sms-3")
+
+
 def test_prune_when_nothing_was_promoted_then_nothing_goes(registry: Registry, source: Path) -> None:
     registry.publish(source)
 
@@ -194,3 +204,38 @@ def test_promote_survives_a_power_cut_from_the_moment_it_returns(
 
     assert pointer.read_text(encoding="ascii") == "sms-one\n"
     assert steps == [f"flush file .{POINTER_FILE}.new", f"rename to {POINTER_FILE}", "flush folder sms"]
+
+
+def test_trial_is_what_was_last_begun_and_nothing_once_ended(source: Path, registry: Registry) -> None:
+    registry.publish(source)
+    assert registry.trial(SMS) is None
+    assert registry.end_trial(SMS) is None
+
+    registry.try_out(SMS, Trial(id="sms-one", share=0.25, decides=True))
+    assert registry.trial(SMS) == Trial(id="sms-one", share=0.25, decides=True)
+    assert registry.current(SMS) is None
+
+    assert registry.end_trial(SMS) == Trial(id="sms-one", share=0.25, decides=True)
+    assert registry.trial(SMS) is None
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_trial_of_no_or_too_much_of_the_traffic_is_refused(source: Path, registry: Registry, share: float) -> None:
+    registry.publish(source)
+
+    with pytest.raises(UsageError):
+        registry.try_out(SMS, Trial(id="sms-one", share=share))
+    with pytest.raises(NotFound):
+        registry.try_out(SMS, Trial(id="sms-two", share=0.5))
+    assert registry.trial(SMS) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"id": "../x", "share": 0.5, "decides": false}', '{"id": 1, "share": "x"}']
+)
+def test_trial_file_that_says_something_else_is_an_error(source: Path, registry: Registry, text: str) -> None:
+    registry.publish(source)
+    (registry.folder(SMS, "sms-one").parent / TRIAL_FILE).write_text(text)
+
+    with pytest.raises(BundleError, match=TRIAL_FILE):
+        registry.trial(SMS)

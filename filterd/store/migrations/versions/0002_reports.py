@@ -42,10 +42,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_scanned")),
     )
     op.create_index(op.f("ix_scanned_received_at"), "scanned", ["received_at"])
+    op.create_table(
+        "disagreement",
+        sa.Column("message_id", sa.String(length=32), nullable=False),
+        sa.Column("candidate", sa.String(length=128), nullable=False),
+        sa.Column("channel", sa.String(length=8), nullable=False),
+        sa.Column("candidate_probability", sa.Float(53), nullable=False),
+        sa.Column("incumbent", sa.Text(), nullable=False),
+        sa.Column("incumbent_probability", sa.Float(53), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", "candidate", name=op.f("pk_disagreement")),
+    )
+    op.create_index(op.f("ix_disagreement_seen_at"), "disagreement", ["seen_at"])
 
 
 def downgrade() -> None:
     """Back."""
+    op.drop_table("disagreement")
     op.drop_table("scanned")
     op.drop_index(op.f("ix_feedback_changed_at"), table_name="feedback")
     for name in ("changed_at", "retired_at", "is_for_all", "channel", *(name for name, _ in _FEEDBACK)):

@@ -1,0 +1,71 @@
+"""Where the bundles of this installation are, and whether they may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from filterd.core.envelope import Channel
+from filterd.errors import BundleError, ConfigError
+from filterd.inference.registry import Registry, packaged_models
+from filterd.inference.signature import public_key, verify
+from filterd.model_ports import Trial
+from filterd.scan.pool import ScannerPool
+from filterd.settings import Config
+
+
+def registry_of(config: Config) -> Registry:
+    """The bundles on disk."""
+    folder = config.models.directory or Path(config.server.state_dir) / "models"
+    return Registry(Path(folder), packaged_models())
+
+
+class ModelFiles:
+    """Which bundles the scanners serve and try, by the configuration that holds now."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def registry(self) -> Registry:
+        """The bundles on disk."""
+        return registry_of(self._config)
+
+    def locate(self) -> Mapping[Channel, Path]:
+        """Raises BundleError."""
+        models = self._config.models
+        return self._signed(self.registry().locate({Channel.EMAIL: models.email, Channel.SMS: models.sms}))
+
+    def trials(self) -> Mapping[Channel, Trial]:
+        """Candidates on trial. Raises BundleError."""
+        registry = self.registry()
+        return {channel: trial for channel in Channel if (trial := registry.trial(channel)) is not None}
+
+    def candidates(self, ids: Mapping[Channel, str]) -> Mapping[Channel, Path]:
+        """Folders of candidates. Raises BundleError."""
+        return self._signed({channel: self.registry().folder(channel, id) for channel, id in ids.items()})
+
+    def is_rolling_back(self) -> bool:
+        """Whether a bundle that does worse is taken back."""
+        return self._config.models.auto_rollback
+
+    def _signed(self, folders: Mapping[Channel, Path]) -> Mapping[Channel, Path]:
+        """``folders``, each signed where a key is configured; what ships with the package needs no signature."""
+        if self._config.models.public_key:
+            try:
+                key = public_key(Path(self._config.models.public_key))
+            except ConfigError as exc:
+                raise BundleError(exc.detail) from None
+            for folder in folders.values():
+                if folder.parent != packaged_models():
+                    verify(folder, key)
+        return folders
+
+    async def follow(self, config: Config, scanners: ScannerPool) -> None:
+        """Serve what ``config`` names. Raises BundleError and goes on as before."""
+        before = self._config
+        self._config = config
+        try:
+            await scanners.reload()
+        except BundleError:
+            self._config = before
+            raise

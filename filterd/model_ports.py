@@ -1,0 +1,64 @@
+"""What changing the model needs from the outside: trials, what they found, and how bundles fared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from filterd.core.alarm import Record
+from filterd.core.envelope import Channel, MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A candidate that is tried on live messages."""
+
+    id: str
+    """Its bundle id."""
+    share: float
+    """Part of the recipients whose messages it scores too, (0, 1]."""
+    decides: bool = False
+    """Whether its number counts for them (a canary); else it is only compared (shadow)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A message that candidate and incumbent would treat differently."""
+
+    message: MessageId
+    channel: Channel
+    candidate: str
+    candidate_probability: float
+    incumbent: str
+    incumbent_probability: float
+    seen_at: datetime
+
+
+class Disagreements(Protocol):
+    """What shadow traffic found."""
+
+    async def record_disagreement(self, found: Disagreement) -> None:
+        """Once per message and candidate. Raises StoreUnavailable."""
+        ...
+
+    async def disagreements(self, channel: Channel, candidate: str, *, limit: int = 50) -> Sequence[Disagreement]:
+        """The latest first. Raises StoreUnavailable."""
+        ...
+
+
+class TrackRecords(Protocol):
+    """How bundles fared with people."""
+
+    async def fared(self, channel: Channel, since: datetime) -> Mapping[str, Record]:
+        """By bundle id, what people said of its verdicts since a moment. Raises StoreUnavailable."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """Who did what."""
+
+    async def note(self, event: str, target: str, by: str, note: str = "") -> None:
+        """Write it down, durable on return. Raises StoreUnavailable."""
+        ...

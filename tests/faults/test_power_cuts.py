@@ -1,0 +1,129 @@
+"""Power cuts under load: fifty here, 1,000 with ``make power-cuts``. Only root may mount a disk to cut."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disk import _remove, clear_away, disk, why_not
+from tests.faults.power_cuts import play
+from tests.faults.rig import Rig
+from tests.servers import postgres, processes
+from tests.servers.gateway import Gateway
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(900)]
+
+_OWNER = """
+import sys
+from tests.faults.disk import disk
+with disk() as made:
+    print(made.folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _possible() -> None:
+    if os.geteuid():
+        pytest.skip("only root may mount a disk")
+    if reason := why_not():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+
+
+def test_disk_after_a_cut_has_what_was_flushed_and_nothing_else() -> None:
+    with disk() as made:
+        flushed, written = made.folder / "flushed", made.folder / "written"
+        with flushed.open("wb") as file:
+            file.write(b"kept")
+            file.flush()
+            os.fsync(file.fileno())
+            file.write(b" and lost")
+            file.flush()
+        written.write_bytes(b"lost")
+        made.cut()
+        with pytest.raises(OSError, match="Input/output error"):
+            (made.folder / "late").write_bytes(b"lost")
+        made.detach()
+        made.attach()
+
+        assert flushed.read_bytes() == b"kept"
+        assert not written.exists()
+
+
+def test_disk_of_a_killed_process_is_cleared_away_by_the_next() -> None:
+    with subprocess.Popen([sys.executable, "-c", _OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        folder = Path(owner.stdout.readline().decode().strip())
+        try:
+            clear_away()
+            assert folder.is_mount(), "its owner lives"
+            owner.kill()
+            owner.wait()
+            clear_away()
+            assert not folder.parent.exists()
+        finally:
+            if folder.parent.exists():
+                _remove(folder.parent)
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgresql"])
+def test_power_cut_two_dozen_times_loses_no_acknowledged_message(name: str) -> None:
+    if name == "postgresql" and postgres.find_programs() is None and not os.environ.get("CI"):
+        pytest.skip("no PostgreSQL on this machine")
+    seed = random.SystemRandom().randrange(1 << 32)
+    done = play(name, 24, seed)
+
+    assert done.faults == {}, f"seed {seed}"
+    assert all(audit.counts["held"] > 0 for audit in done.audits.values()), "nothing was to be lost"
+
+
+def test_power_cut_of_the_whole_daemon_loses_no_acknowledged_message() -> None:
+    done = play("sqlite", 2, random.SystemRandom().randrange(1 << 32), whole)
+
+    assert done.faults == {}
+    assert done.audits["mail"].counts["held"] > 0
+
+
+class Whole:
+    """Supervisor, workers and scanners."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._running: AbstractContextManager[Gateway] | None = None
+
+    def start(self) -> None:
+        """Start all of it; it may not be ready yet."""
+        self._running = self._rig.running(is_ready_needed=False)
+        self._running.__enter__()
+
+    def freeze(self) -> list[int]:
+        """Stop all of it where it is."""
+        return processes.freeze(self._rig.gateway.process.pid)
+
+    def kill(self) -> None:
+        """Kill all of it, and wait for the supervisor's end."""
+        if self._running is None:
+            return
+        for pid in self.freeze():
+            os.kill(pid, signal.SIGKILL)
+        self._running.__exit__(None, None, None)
+        self._running = None
+
+
+@contextmanager
+def whole(rig: Rig) -> Iterator[Whole]:
+    """The daemon as it is installed."""
+    made = Whole(rig)
+    try:
+        yield made
+    finally:
+        made.kill()
