@@ -1,12 +1,10 @@
-"""The composition root: the only place that constructs adapters."""
+"""The composition root: the only place that constructs adapters. The process above the workers is in ``parent``."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,64 +12,44 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from filterd import __version__, log, preflight, state
-from filterd import config as configuration
-from filterd.admin import AdminApp
+from filterd import __version__, log, parent, state
 from filterd.clock import SystemClock
-from filterd.config import Loaded
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
 from filterd.core.influence import Caps
 from filterd.correction_keeper import CorrectionKeeper
 from filterd.edges.smtp import SmtpEdge
+from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
-from filterd.edges.webhooks.routes import routes
-from filterd.errors import ConfigError
 from filterd.fuzzy.campaigns import weights
 from filterd.fuzzy.memory import ReportedMemory
-from filterd.http_server import AsgiApp, HttpEdge
+from filterd.http_server import AsgiApp, Deferred, HttpEdge
 from filterd.inference.online import SiteWeights
-from filterd.inference.signature import public_key
-from filterd.listeners import Listener
-from filterd.metrics import Metrics, SupervisorMetrics
+from filterd.labeller import Labeller
+from filterd.mail_reports import MailReports
+from filterd.metrics import Metrics
 from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
-from filterd.notify import Notifier
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
 from filterd.report_keeper import ReportKeeper
+from filterd.report_spool import ReportSpool
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
-from filterd.store.engine import StorePoisoned, database_url
+from filterd.store.engine import StorePoisoned
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
-from filterd.supervisor import Supervisor
 from filterd.trial import TrialScanner
 from filterd.verdict_buffer import VerdictBuffer
-from filterd.web.api import ApiParts
-from filterd.web.app import build_app
-from filterd.worker_process import WorkerProcess
 
 GAUGE_SECONDS = 5.0
-_METRICS_FOLDER = "metrics"
-
-
-def check(config: Config) -> None:
-    """Raises ConfigError, in one line, for everything that would stop the daemon from serving well."""
-    preflight.check(config)
-    adapters_of(config.sms)
-    if config.models.public_key:
-        public_key(Path(config.models.public_key))
-    database_url(config.store.url.reveal(), config.server.state_dir)
-    state.prepare(config)
-    state.secret_of(config)
 
 
 def pipeline_settings(config: Config) -> Settings:
@@ -90,11 +68,6 @@ def pipeline_settings(config: Config) -> Settings:
     )
 
 
-def events_of(config: Config) -> log.Events:
-    """The log, with the installation's own key for addresses. Raises ConfigError."""
-    return log.Events(log.get_logger(), log.AddressMask(state.secret_of(config)))
-
-
 @asynccontextmanager
 async def releasing(config: Config, store: SqlStore) -> AsyncIterator[Releaser]:
     """What releases held messages from the command line. Raises ConfigError."""
@@ -102,7 +75,7 @@ async def releasing(config: Config, store: SqlStore) -> AsyncIterator[Releaser]:
     metrics = Metrics(CollectorRegistry())
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=stamp.hostname)
     try:
-        yield _releaser(store, relay, lambda: stamp, metrics, events_of(config))
+        yield _releaser(store, relay, lambda: stamp, metrics, parent.events_of(config))
     finally:
         await relay.close()
 
@@ -122,8 +95,15 @@ def _releaser(
     )
 
 
-def _api_parts(store: SqlStore, releaser: Releaser, metrics: Metrics, events: log.Events) -> ApiParts:
-    return ApiParts(
+def _web(
+    store: SqlStore, releaser: Releaser, metrics: Metrics, events: log.Events, config: Config, webhooks: Webhooks
+) -> AsgiApp:
+    # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
+    from filterd.edges.webhooks.routes import routes
+    from filterd.web.api import ApiParts
+    from filterd.web.app import build_app
+
+    parts = ApiParts(
         quarantine=store,
         ledger=store,
         tokens=store,
@@ -132,11 +112,12 @@ def _api_parts(store: SqlStore, releaser: Releaser, metrics: Metrics, events: lo
         metrics=metrics,
         events=events,
     )
+    return build_app(parts, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
     """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
-    clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), events_of(config)
+    clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), parent.events_of(config)
     settings = pipeline_settings(config)
     keeper = StoreKeeper(clock=clock, metrics=metrics, events=events, fatal=StorePoisoned)
     store = await stack.enter_async_context(open_store(config, clock=clock, on_state=keeper.note, is_migrating=False))
@@ -145,7 +126,9 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     scanners = await stack.enter_async_context(
         ScannerPool(
             locate=models.locate,
-            settings=PoolSettings.of(config.scan, keeps_inputs=config.store.input_retention_days > 0),
+            settings=PoolSettings.of(
+                config.scan, keeps_inputs=config.store.input_retention_days > 0, is_explaining=config.store.keeps_words
+            ),
             events=events,
             metrics=metrics,
         )
@@ -188,6 +171,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         days=learning.memory_days,
         most=learning.memory_size,
     )
+    by_mail = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
+    by_spool = Labeller(store, origin="spool", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
     smtp = SmtpEdge(
@@ -199,6 +184,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         hostname=settings.stamp.hostname,
         has_room=lambda: has_room(store),
+        reports=ReportDesk(learning, MailReports(scanners, by_mail, events=events).take),
     )
     adapters = adapters_of(config.sms)
     judge = SmsJudge(
@@ -230,7 +216,9 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    app = build_app(_api_parts(store, releaser, metrics, events), routes(config.sms, webhooks))
+    web = partial(_web, store, releaser, metrics, events, config, webhooks)
+    # Providers of SMS do not wait; whoever opens the page can.
+    app: AsgiApp = web() if adapters else Deferred(web)
     channels = {Channel.EMAIL} if config.smtp.listen else set()
     channels |= {Channel.SMS} if adapters else set()
 
@@ -265,6 +253,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
+        if learning.spool_dir:
+            tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
@@ -302,44 +292,3 @@ def _http_edge(config: Config, app: AsgiApp, metrics: Metrics, events: log.Event
 
     server = config.server
     return HttpEdge(app, certificate=server.http_tls_certificate, key=server.http_tls_key, on_bug=on_bug)
-
-
-def build_supervisor(
-    loaded: Loaded, environ: Mapping[str, str], listeners: Sequence[Listener], runtime_dir: Path
-) -> tuple[Supervisor, HttpEdge]:
-    """The parent process and its admin port. Raises ConfigError."""
-    metrics_folder = _empty_folder(runtime_dir / _METRICS_FOLDER)
-    events = events_of(loaded.config)
-    registry = CollectorRegistry()
-    workers = [
-        WorkerProcess(name=f"w{i}", listeners=listeners, metrics_folder=metrics_folder, environ=environ)
-        for i in range(loaded.config.server.workers or os.cpu_count() or 1)
-    ]
-
-    def reread() -> Loaded:
-        found = configuration.load(loaded.path, environ)
-        preflight.check(found.config)
-        return found
-
-    supervisor = Supervisor(
-        loaded=loaded,
-        reread=reread,
-        workers=workers,
-        listeners=listeners,
-        metrics=SupervisorMetrics(registry),
-        metrics_folder=metrics_folder,
-        events=events,
-        notify=Notifier(environ),
-    )
-    admin = AdminApp(metrics_folder=metrics_folder, own_registry=registry, status=supervisor.status)
-    return supervisor, HttpEdge(admin, on_bug=lambda exc: events.session_failed("admin", exc))
-
-
-def _empty_folder(folder: Path) -> Path:
-    """Metric files of an earlier run would be added to this one's."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
-    except OSError as exc:
-        raise ConfigError(f"server.runtime_dir: {folder} cannot be made: {exc.strerror}") from None
-    return folder

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.report_mail import ReportMail
 from filterd.core.reported import Report
 from filterd.core.verdict import Feedback, Label, Scan
 from filterd.ports import VerdictRow
@@ -53,6 +54,17 @@ class FeedbackLedger(Protocol):
 
     async def recent(self, *, limit: int = 50, channel: Channel | None = None) -> Sequence[VerdictRow]:
         """The latest verdicts, newest first."""
+        ...
+
+
+class ReportReader(Protocol):
+    """Reads reports that come as mail, outside the event loop."""
+
+    async def read_report(self, raw: bytes) -> ReportMail:
+        """Which messages ``raw`` reports.
+
+        Raises Unscannable if it broke a limit, ScanDown if nothing can be read, Overloaded if too much waits.
+        """
         ...
 
 

@@ -15,6 +15,25 @@ _BACKLOG = 1024
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
+class Deferred:
+    """An ASGI application that is made when it is first asked, in a thread: what it is made of takes long to load."""
+
+    def __init__(self, make: Callable[[], AsgiApp]) -> None:
+        self._make = make
+        self._app: AsgiApp | None = None
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        await (await self._made())(scope, receive, send)
+
+    async def _made(self) -> AsgiApp:
+        async with self._making:
+            if self._app is None:
+                self._app = await asyncio.to_thread(self._make)
+            return self._app
+
+
 class HttpEdge:
     """Serves an ASGI application on sockets that are handed in."""
 

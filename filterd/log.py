@@ -6,7 +6,6 @@ lines about one person can be joined without naming them. ``docs/events.md`` lis
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import sys
@@ -71,8 +70,8 @@ class AddressMask:
         """``example.org:1f0c9a2e77`` - the domain (``sms`` for a number) and a keyed hash of the whole."""
         if not address:
             return "<>"
-        digest = hmac.new(self._key, address.lower().encode("utf-8", "surrogateescape"), hashlib.sha256)
-        return f"{domain_of(address) or 'sms'}:{digest.hexdigest()[:10]}"
+        digest = hmac.digest(self._key, address.lower().encode("utf-8", "surrogateescape"), "sha256")
+        return f"{domain_of(address) or 'sms'}:{digest.hex()[:10]}"
 
 
 class Events:
@@ -185,6 +184,18 @@ class Events:
             origin=feedback.origin,
             new=is_new,
         )
+
+    def report_refused(self, id: str, sender: str, peer: str) -> None:
+        """Somebody whose reports are not believed wrote to a report address."""
+        self._log.warning("report.refused", id=id, sender=self._mask(sender), peer=peer)
+
+    def report_unread(self, id: str, origin: str, why: str) -> None:
+        """A report names no message of ours; from the spool it went to ``failed``."""
+        self._log.warning("report.unread", id=id, origin=origin, why=why)
+
+    def report_failed(self, id: str, origin: str, error: str) -> None:
+        """A report could not be written down, or not be tidied up; it will be tried again."""
+        self._log.warning("report.failed", id=id, origin=origin, error=error)
 
     def webhook_refused(self, provider: str, error: str) -> None:
         """A webhook call was not accepted."""

@@ -111,7 +111,8 @@ class Pipeline:
         """Judge and handle one message; the reply is final and everything it promises is durable."""
         started = self._clock.monotonic()
         timings: dict[str, float] = {}
-        with self._metrics.in_flight.track_inprogress():
+        self._metrics.in_flight.inc()
+        try:
             judged = await self.judge(envelope, raw)
             failpoint("pipeline.scanned")
             timings["scan"] = self._clock.monotonic() - started
@@ -124,6 +125,8 @@ class Pipeline:
             )
             for verdict in verdicts:
                 await self._record(verdict)
+        finally:
+            self._metrics.in_flight.dec()
         failpoint("pipeline.recorded")
         return Processed(verdicts=verdicts, reply=_answer(outcomes))
 
@@ -170,8 +173,8 @@ class Pipeline:
             return exc
         if self._down_since is not None:
             self._down_since = None
+            self._metrics.scan_up.set(1)
             self._events.scan_state("up")
-        self._metrics.scan_up.set(1)
         return scan
 
     def _note_failure(self, envelope: Envelope, kind: ScanFailure, exc: Unscannable | ScanDown) -> None:
@@ -186,7 +189,8 @@ class Pipeline:
         else:
             down = 0.0 if self._down_since is None else self._clock.monotonic() - self._down_since
             action = Action.ACCEPT if down >= settings.scan_down_defer_seconds else Action.DEFER
-        return replace(settings.policies[channel], scan_down=action)
+        policy = settings.policies[channel]
+        return policy if policy.scan_down is action else replace(policy, scan_down=action)
 
     async def _act(
         self, judged: Sequence[Judged], raw: bytes, relay: Relay, timings: dict[str, float]

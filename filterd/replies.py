@@ -5,7 +5,7 @@ Texts are for strangers: no rule, threshold, probability, address or exception t
 
 from __future__ import annotations
 
-from filterd.core.verdict import Outcome, OutcomeKind, Reply
+from filterd.core.verdict import Label, Outcome, OutcomeKind, Reply
 from filterd.errors import (
     BareNewline,
     FilterdError,
@@ -28,6 +28,11 @@ NEXT_HOP_CLOSED = Reply(code=451, enhanced="4.4.2", lines=("Connection to next h
 UTF8_NOT_POSSIBLE = Reply(code=553, enhanced="5.6.7", lines=("Next hop does not take UTF-8 addresses",))
 SHUTTING_DOWN = Reply(code=421, enhanced="4.3.2", lines=("Service shutting down, try again later",))
 
+REPORT_UNREADABLE = Reply(
+    code=550, enhanced="5.6.0", lines=("Report cannot be read: attach the message, or at most 100 of them",)
+)
+REPORT_UNDECIDED = Reply(code=550, enhanced="5.6.0", lines=("Report says neither spam nor ham",))
+
 _REPLIES: tuple[tuple[type[FilterdError], int, str], ...] = (
     (MessageTooLarge, 552, "5.3.4"),
     (BareNewline, 550, "5.5.2"),
@@ -48,6 +53,22 @@ def smtp_reply(error: BaseException) -> Reply:
         if isinstance(error, kind):
             return Reply(code=code, enhanced=enhanced, lines=(error.public.capitalize(),))
     return TEMPORARY
+
+
+def report_kept(count: int, label: Label, unknown: int) -> Reply:
+    """What a reporter hears: ``count`` messages were labelled, ``unknown`` are none of ours."""
+    rest = f", {unknown} did not pass this filter" if unknown else ""
+    return Reply(code=250, enhanced="2.0.0", lines=(f"Ok, {count} reported as {label.value}{rest}",))
+
+
+def report_names_nothing(*, is_attached: bool) -> Reply:
+    """What a reporter hears whose report has no message of ours in it."""
+    text = (
+        "The message in this report did not pass this filter, or is forgotten"
+        if is_attached
+        else "No message in this report: forward it as an attachment"
+    )
+    return Reply(code=550, enhanced="5.6.0", lines=(text,))
 
 
 def outcome_of(error: FilterdError) -> Outcome:

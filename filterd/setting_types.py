@@ -59,6 +59,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _mailbox(text: str) -> str:
+    if text and not all(text.rpartition("@")[::2]):
+        raise ValueError("must be an address, or empty")
+    return text
+
+
 def _sender(text: str) -> str:
     SenderList.of((text,))
     return text
@@ -73,6 +79,7 @@ def _threshold(value: str | float | None) -> str | float | None:
 
 
 Network = Annotated[str, AfterValidator(_network)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Address = Annotated[str, AfterValidator(_address)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Probability = Annotated[str | float | None, AfterValidator(_threshold)]

@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from filterd.core.verdict import Action
-from filterd.setting_types import LOOPBACK, Address, Count, Network, Positive, Probability, Secret, Section, Sender
+from filterd.setting_types import (
+    LOOPBACK,
+    Address,
+    Count,
+    Mailbox,
+    Network,
+    Positive,
+    Probability,
+    Secret,
+    Section,
+    Sender,
+)
 
 
 class ServerSettings(Section):
@@ -214,6 +225,9 @@ class StoreSettings(Section):
         7,
         description="Days the model's input of every message is kept, as numbers without text, 6 KB each; a reported message's as long as its label. Labels move the model at once and candidates are replayed with it. 0 keeps none.",
     )
+    keeps_words: bool = Field(
+        True, description="Keep with every verdict the words that moved its probability most, to explain it by."
+    )
     sms_retention_days: Count = Field(
         30, description="Days decided SMS are kept, for duplicate detection; 0 keeps them."
     )
@@ -237,6 +251,23 @@ class LearningSettings(Section):
     reporter_daily: Count = Field(30, description="Labels of one reporter a day that count for others.")
     sender_daily: Count = Field(60, description="Labels on mail of one sender domain a day that count for others.")
     campaign_reports: Count = Field(20, description="Labels on near copies of one message that count for others.")
+    report_spam_to: Mailbox = Field(
+        "", description="Address whose mail reports the messages attached to it as spam; empty turns it off."
+    )
+    report_ham_to: Mailbox = Field(
+        "",
+        description="The same for ham. Where both are one address, a feedback report (RFC 5965) says which it is.",
+    )
+    reporters: tuple[str, ...] = Field(
+        (), description="Addresses and domains (without those below) whose reports by mail are believed."
+    )
+    report_networks: tuple[Network, ...] = Field(
+        (),
+        description="Clients that vouch for the senders of reports: they let nobody write to the report addresses but who has logged in, under their own address.",
+    )
+    spool_dir: str = Field(
+        "", description="Folder whose spam/ and ham/ take mail that scripts move there; empty turns it off."
+    )
 
 
 class TwilioSettings(Section):

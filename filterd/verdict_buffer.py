@@ -22,7 +22,7 @@ from filterd.ports import HeldState, VerdictStore
 
 MOST_WAITING = 10_000
 """Verdicts in memory, a few kilobytes each, before the oldest is given up."""
-WINDOW_SECONDS = 0.05
+WINDOW_SECONDS = 0.25
 """From the first verdict of a batch to its transaction: a commit costs a flush of the disk, however many it holds."""
 _MOST_WRITTEN = 500
 _RETRY_SECONDS = 1.0

@@ -31,10 +31,10 @@ def show(config: ConfigOption = None) -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Say whether the daemon could start with this configuration; exit 78 and one line if not."""
-    from filterd import bootstrap
+    from filterd import parent
 
     loaded = _load(config)
-    bootstrap.check(loaded.config)
+    parent.check(loaded.config)
     typer.echo(f"{loaded.path or 'defaults'}: ok")
 
 

@@ -104,11 +104,11 @@ def delete(id: IdArgument, config: ConfigOption = None) -> None:
     from filterd.commands import context
 
     async def work(store: SqlStore, config: Config) -> MessageId:
-        from filterd import bootstrap
+        from filterd import parent
 
         message = await _resolve(store, id)
         await store.delete_held(message, context.user_name())
-        bootstrap.events_of(config).deleted(message, context.user_name())
+        parent.events_of(config).deleted(message, context.user_name())
         return message
 
     typer.echo(f"{context.with_store(config, work)} deleted")

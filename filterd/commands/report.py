@@ -10,6 +10,7 @@ import typer
 
 from filterd.commands.config import ConfigOption
 from filterd.core.envelope import MessageId
+from filterd.core.headers import find_id
 from filterd.core.verdict import Label
 from filterd.errors import NotFound, UsageError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from filterd.store.sql import SqlStore
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_ID_LINE = re.compile(rb"(?im)^x-filterd-id[ \t]*:[ \t]*([0-9a-f]{32})[ \t]*\r?$")
 _HEADER_BYTES = 1_048_576
 
 
@@ -36,7 +36,7 @@ def run(
     id = MessageId(message) if _ID.fullmatch(message) else id_in(Path(message))
 
     async def work(store: SqlStore, config: Config) -> bool:
-        from filterd import bootstrap
+        from filterd import parent
         from filterd.clock import SystemClock
         from filterd.core.verdict import Feedback
 
@@ -51,7 +51,7 @@ def run(
             is_for_all=not recipient,
         )
         is_new = await store.add_feedback(feedback)
-        bootstrap.events_of(config).feedback(feedback, is_new=is_new)
+        parent.events_of(config).feedback(feedback, is_new=is_new)
         return is_new
 
     is_new = context.with_store(config, work)
@@ -67,8 +67,7 @@ def id_in(path: Path) -> MessageId:
         raise NotFound(f"{path} is neither the id of a message nor a file") from None
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror}") from None
-    header = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
-    found = _ID_LINE.search(header)
+    found = find_id(head)
     if found is None:
         raise NotFound(f"{path} has no X-Filterd-Id header: it did not pass this filter")
-    return MessageId(found.group(1).decode().lower())
+    return found

@@ -28,7 +28,7 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
     import contextlib
     import tempfile
 
-    from filterd import bootstrap, log
+    from filterd import log, parent
     from filterd.errors import ConfigError, FilterdError
     from filterd.listeners import bind_all, close_all
     from filterd.supervisor import EXIT_CONFIG
@@ -37,11 +37,11 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
     log.configure(server.log_format, server.log_level, worker="supervisor")
     with contextlib.ExitStack() as stack:
         folder = Path(server.runtime_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="filterd-")))
-        bootstrap.check(loaded.config)
-        events = bootstrap.events_of(loaded.config)
+        parent.check(loaded.config)
+        events = parent.events_of(loaded.config)
         listeners = bind_all(loaded.config)
         stack.callback(close_all, listeners)
-        supervisor, admin = bootstrap.build_supervisor(loaded, environ, listeners, folder)
+        supervisor, admin = parent.build_supervisor(loaded, environ, listeners, folder)
         for each in listeners:
             events.listening(each.edge, each.address)
             if each.edge == "admin":

@@ -68,7 +68,7 @@ class Envelope:
 
     def only(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same envelope for a part of its recipients."""
-        return replace(self, recipients=recipients)
+        return self if recipients == self.recipients else replace(self, recipients=recipients)
 
 
 def domain_of(address: str) -> str:

@@ -22,21 +22,25 @@ REQUIRED_SCORE = 5.0
 MAX_SCORE = 30.0
 MAX_LEVEL = 50
 
-_BLANK = re.compile(rb"\r\n\r\n|\A\r\n")
 _FIELDS = re.compile(
     rb"[^\r\n]+(?:\r\n|\r|\n|\Z)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*|(?:\r\n|\r|\n)(?:[ \t][^\r\n]*(?:\r\n|\r|\n|\Z))*"
 )
 """A field: its first line and those that continue it."""
 _HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
 _MAILBOX_LINE = re.compile(rb">?From [^\r\n]*(?:\r\n|\r|\n)")
-_SUSPECT = re.compile(rb"spam|filterd|authentication-results", re.IGNORECASE)
+_SUSPECT = (b"spam", b"filterd", b"authentication-results")
+"""What is in every name in question, lower case. Looks for octets take a tenth of an expression's time."""
 _NAME_NOISE = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
 _SUSPECT_NAME = re.compile(rb"~[xX]~-~[sSrRfF]|~[aA]~[uU]~[tT]~[hH]".replace(b"~", rb"[\x00-\x20\x7f-\xff]*"))
 """How the names in question begin, whatever noise is between: a look that is cheaper than ``_is_forged``."""
 _OURS = (b"x-spam-", b"x-spamd-", b"x-rspamd-", b"x-filterd-")
-_RECEIVED = re.compile(rb"(?:\A|[\r\n])received[ \t]*:", re.IGNORECASE)
+_RECEIVED = re.compile(rb"received(?<![^\r\n]received)[ \t]*:")
+"""In lower case; begins with octets, which are looked for many times faster than a class or either case of a letter."""
 _SUBJECT = re.compile(rb"(?:\A|(?<=[\r\n]))subject[ \t]*:", re.IGNORECASE)
+_RELEASE_NAME = b"x-filterd-release:"
 _RELEASE = re.compile(rb"(?:\A|(?<=[\r\n]))x-filterd-release: ([0-9a-f]{32}) ([0-9a-f]{64})\r\n", re.IGNORECASE)
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n|\A\r?\n")
+_ID_LINE = re.compile(rb"^x-filterd-id[ \t]*:[ \t]*([0-9a-f]{32})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _UNSAFE_WORD = re.compile(r"[^A-Za-z0-9_.:+\[\]-]")
 _UNSAFE_TEST = re.compile(r"[^A-Z0-9_]")
 _COMMENT_OR_SPACE = re.compile(rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*", re.DOTALL)
@@ -58,7 +62,8 @@ def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -
     """``raw`` with our block in front and forged headers removed."""
     end = _header_end(raw)
     header, body = raw[:end], raw[end:]
-    if _SUSPECT.search(header.translate(None, _NAME_NOISE)):
+    bare = header.translate(None, _NAME_NOISE).lower()
+    if any(word in bare for word in _SUSPECT):
         header = _without_forged(header, settings.trusted_authserv_ids)
     block = _block(envelope, decision, settings)
     if decision.subject_tag:
@@ -69,6 +74,16 @@ def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -
     return b"".join((header[:at], block, _fence(header[at : at + 1024]), header[at:], body))
 
 
+def find_id(mail: bytes) -> MessageId | None:
+    """The id in the header of a mail as it was delivered, whatever its line ends; None where it has none of ours.
+
+    Ours stands above all that the sender wrote, so the first one counts.
+    """
+    blank = _BLANK_LINE.search(mail)
+    found = _ID_LINE.search(mail, 0, blank.start() + 1 if blank else len(mail))
+    return MessageId(found[1].decode("ascii").lower()) if found else None
+
+
 def header_bytes(raw: bytes) -> int:
     """How long the header block is; all of the message where no empty line ends it."""
     return _header_end(raw)
@@ -76,7 +91,7 @@ def header_bytes(raw: bytes) -> int:
 
 def count_hops(raw: bytes) -> int:
     """How many Received lines the message carries."""
-    return sum(1 for _ in _RECEIVED.finditer(raw, 0, _header_end(raw)))
+    return len(_RECEIVED.findall(raw[: _header_end(raw)].lower()))
 
 
 def score_of(scan: Scan, threshold: float | None) -> float:
@@ -105,7 +120,10 @@ def find_release(raw: bytes, settings: Stamp) -> MessageId | None:
     """
     if not settings.release_key:
         return None
-    match = _RELEASE.search(raw, 0, _header_end(raw) + 2)
+    end = _header_end(raw) + 2
+    if _RELEASE_NAME not in raw[:end].lower():
+        return None
+    match = _RELEASE.search(raw, 0, end)
     if match is None:
         return None
     id = MessageId(match[1].decode("ascii"))
@@ -122,10 +140,10 @@ def _header_end(raw: bytes) -> int:
 
     The longest reading counts (CRLF CRLF only), so that no reader sees header lines that were not looked at.
     """
-    match = _BLANK.search(raw)
-    if match is None:
-        return len(raw)
-    return match.start() + 2 if match.end() - match.start() == 4 else 0
+    end = raw.find(b"\r\n\r\n")
+    if end and raw.startswith(b"\r\n"):
+        return 0
+    return end + 2 if end >= 0 else len(raw)
 
 
 def _logit(p: float) -> float:

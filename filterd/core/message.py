@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from filterd.core.charset import codec_of, decode
 from filterd.core.html import HtmlText, Link, read_html, skim_html
+from filterd.core.limits import ParseLimits as ParseLimits  # whoever parses names it here
 from filterd.core.rfc822 import (
     address_domain,
     author_of,
@@ -26,20 +27,6 @@ from filterd.core.rfc822 import (
     skip_mbox_line,
 )
 from filterd.errors import Unscannable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParseLimits:
-    """How much of a message is read. The first four are hard: past them the message is unscannable."""
-
-    max_parts: int = 1_000
-    max_depth: int = 20
-    max_header_bytes: int = 262_144
-    max_decoded_bytes: int = 67_108_864
-    max_html_bytes: int = 524_288
-    """Per part; the rest is not read and a signal says so."""
-    max_text_chars: int = 65_536
-    """Per message: its beginning and its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

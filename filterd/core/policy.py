@@ -64,7 +64,7 @@ class SenderList:
     def match(self, senders: tuple[str, ...], peer: str) -> tuple[int, str]:
         """How narrowly an entry matches, 0 for none, and that entry. Higher is narrower."""
         best, name = 0, ""
-        for sender in senders:
+        for sender in senders if self.senders else ():
             for rank, candidate in _names(sender):
                 if rank > best and candidate in self.senders:
                     best, name = rank, candidate
@@ -136,6 +136,8 @@ class Policy:
 
     def scopes(self, recipient: Recipient) -> tuple[Scope, ...]:
         """The scopes of ``recipient``, narrowest first; the last one is the default."""
+        if not self.overrides:
+            return (self.default,)
         address = recipient.address.lower()
         found = [self.overrides[name] for _, name in _names(address) if name in self.overrides]
         return (*found, self.default)

@@ -93,9 +93,11 @@ class _Reader:
         # Headers must fill the block without a gap.
         if sum(map(len, lines)) != len(block):
             raise _Irregular
-        parse, kind = compat32.header_source_parse, ""
+        kind = ""
         for line in lines:
-            name, value = parse([line])
+            # As compat32.header_source_parse does it.
+            name, _, value = line.partition(":")
+            value = value.lstrip(" \t").rstrip("\r\n")
             if name[:8].lower() == "content-":
                 if not value.isascii():
                     raise _Irregular

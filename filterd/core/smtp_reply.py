@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 from filterd.core.verdict import Reply
@@ -17,6 +18,7 @@ from filterd.errors import RelayUnavailable
 MAX_LINE_BYTES = 4096
 MAX_REPLY_BYTES = 65_536
 MAX_TEXT_CHARS = 400
+_SHORT_BYTES = 128
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
@@ -46,7 +48,10 @@ class ReplyParser:
             raise RelayUnavailable("next hop sent an endless reply line")
         replies = []
         for line in lines:
-            reply = self._line(line.removesuffix(b"\r"))
+            line = line.removesuffix(b"\r")  # noqa: PLW2901  # the same line
+            # A server says the same few lines all day.
+            reply = _only_line(line) if not self._lines and len(line) <= _SHORT_BYTES else None
+            reply = reply or self._line(line)
             if reply is not None:
                 replies.append(reply)
         return replies
@@ -65,6 +70,15 @@ class ReplyParser:
             return None
         lines, self._lines, self._bytes = self._lines, [], 0
         return _reply(code, lines)
+
+
+@lru_cache(maxsize=256)
+def _only_line(line: bytes) -> Reply | None:
+    """The reply that is this one line; None for anything else."""
+    match = _LINE.fullmatch(line)
+    if match is None or match[2] == b"-":
+        return None
+    return _reply(int(match[1]), [clean_text((match[3] or b"").decode("utf-8", "replace"))])
 
 
 def clean_text(text: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from types import MappingProxyType
 
 import numpy as np
@@ -212,7 +214,7 @@ def token_ids(word: str, hashing: Hashing) -> list[int]:
     salt = zlib.crc32(b"g:", hashing.seed)
     # The inner n-grams with the smallest hashes: a small change of the word leaves most of the choice as it was.
     values = [zlib.crc32(gram, salt) for gram in ends]
-    values += sorted([zlib.crc32(gram, salt) for gram in parts])
+    values += sorted(map(zlib.crc32, parts, repeat(salt)))
     return ids + [value % buckets + 1 for value in values[: hashing.grams - 1]]
 
 
@@ -220,13 +222,20 @@ def _grams(marked: str) -> tuple[tuple[bytes, ...], set[bytes]]:
     """The first and the last four characters; and every other part of 3 to 5 characters but the whole. UTF-8."""
     if marked.isascii():
         data = marked.encode()
-        parts = {data[i : i + n] for n in _GRAM_CHARS for i in range(len(data) - n + 1)}
+        parts = set(map(data.__getitem__, _slices(len(data))))
         whole, first, last = data, data[:4], data[-4:]
     else:
         texts = {marked[i : i + n] for n in _GRAM_CHARS for i in range(len(marked) - n + 1)}
         parts = {text.encode("utf-8", "replace") for text in texts - {marked}}
         whole, first, last = b"", marked[:4].encode("utf-8", "replace"), marked[-4:].encode("utf-8", "replace")
-    return (first,) if first == last else (first, last), parts - {whole, first, last}
+    parts.difference_update((whole, first, last))
+    return (first,) if first == last else (first, last), parts
+
+
+@lru_cache(maxsize=128)
+def _slices(length: int) -> tuple[slice, ...]:
+    """Where the n-grams of so many characters are: a word that is new is cut twenty times."""
+    return tuple(slice(i, i + n) for n in _GRAM_CHARS for i in range(length - n + 1))
 
 
 def _read(features: Features, most: int) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from typing import Any
 from filterd.core.envelope import Envelope, MessageId
 from filterd.core.smtp_address import canonical_domain
 from filterd.core.smtp_reply import Offers
-from filterd.core.verdict import Reply
+from filterd.core.verdict import Label, Reply
 from filterd.edges.smtp_limits import Budget, Networks, Sessions
+from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.smtp_session import SmtpSession
 from filterd.errors import ConfigError, RelayUnavailable
 from filterd.log import Events
@@ -53,12 +54,14 @@ class SmtpEdge:
         events: Events,
         hostname: str,
         has_room: Callable[[], bool] = lambda: True,
+        reports: ReportDesk | None = None,
     ) -> None:
         self.settings = settings
         self.next_hop = next_hop
         self.clock = clock
         self.hostname = hostname
         self.has_room = has_room
+        self.reports = reports or ReportDesk()
         self.tls = _tls_context(settings)
         self.relay_clients = Networks(settings.relay_networks)
         self.xforward_clients = Networks(settings.xforward_networks)
@@ -140,15 +143,29 @@ class SmtpEdge:
     async def commit(self, envelope: Envelope, raw: bytes, transaction: MailTransaction, reserved: int) -> Reply:
         """The reply to a whole message. Never raises for a fault of ours."""
         try:
-            return (await self._process(envelope, raw, transaction)).reply
+            return await self._answered(envelope, self._processed(envelope, raw, transaction))
+        finally:
+            transaction.abort()
+            self.budget.release(reserved)
+
+    async def take_report(self, envelope: Envelope, raw: bytes, labels: tuple[Label, ...], reserved: int) -> Reply:
+        """The reply to a whole report. Never raises for a fault of ours."""
+        try:
+            return await self._answered(envelope, self.reports.take(envelope, raw, labels))
+        finally:
+            self.budget.release(reserved)
+
+    async def _processed(self, envelope: Envelope, raw: bytes, relay: Relay) -> Reply:
+        return (await self._process(envelope, raw, relay)).reply
+
+    async def _answered(self, envelope: Envelope, work: Awaitable[Reply]) -> Reply:
+        try:
+            return await work
         except Exception as exc:  # noqa: BLE001  # whatever it is, the sender keeps the message and tries again
             self.session_failed(envelope.id, exc)
             return Reply(
                 code=TEMPORARY.code, enhanced=TEMPORARY.enhanced, lines=(f"{TEMPORARY.lines[0]}: {envelope.id}",)
             )
-        finally:
-            transaction.abort()
-            self.budget.release(reserved)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run ``work`` to its end, whatever becomes of the session that asked for it."""
@@ -195,6 +212,11 @@ class SmtpEdge:
         """Report a next hop that could not be asked about a recipient."""
         self._metrics.relay_failures.labels("email").inc()
         self._events.relay_failed(id, error.detail, ambiguous=False)
+
+    def report_refused(self, mail: Envelope) -> None:
+        """Note somebody who wrote to a report address and is not believed."""
+        self._metrics.reports.labels("mail", "refused").inc()
+        self._events.report_refused(mail.id, mail.sender, mail.peer.address)
 
     async def _probe(self) -> None:
         await self.next_hop.offers()

@@ -15,6 +15,7 @@ def _reply(code: int, enhanced: str, text: str) -> Reply:
 OK = _reply(250, "2.0.0", "Ok")
 BYE = _reply(221, "2.0.0", "Bye")
 SENDER_OK = _reply(250, "2.1.0", "Ok")
+RECIPIENT_OK = _reply(250, "2.1.5", "Ok")
 SEND_DATA = Reply(code=354, lines=("End data with <CR><LF>.<CR><LF>",))
 CANNOT_VERIFY = _reply(252, "2.1.5", "Cannot verify, but will take message and try delivery")
 
@@ -26,6 +27,7 @@ MESSAGE_OVERRUN = _reply(421, "4.3.4", "Message far too large, closing connectio
 BUSY = _reply(452, "4.3.2", "Too busy, try again later")
 NO_ROOM = _reply(452, "4.3.1", "Insufficient system storage")
 TOO_MANY_RECIPIENTS = _reply(452, "4.5.3", "Too many recipients")
+REPORT_APART = _reply(452, "4.5.3", "Send reports in a message of their own")
 TLS_NOT_AVAILABLE = _reply(454, "4.7.0", "TLS not available")
 
 BAD_COMMAND = _reply(500, "5.5.2", "Command not recognized")
@@ -49,4 +51,5 @@ NEEDS_UTF8 = _reply(553, "5.6.7", "Address needs SMTPUTF8")
 OUT_OF_STEP = _reply(554, "5.5.0", "SMTP protocol synchronization error")
 NO_VALID_RECIPIENTS = _reply(503, "5.5.1", "No valid recipients")
 RELAY_DENIED = _reply(554, "5.7.1", "Relay access denied")
+NOT_A_REPORTER = _reply(550, "5.7.1", "Reports are not taken from you")
 BAD_PARAMETER = _reply(555, "5.5.4", "Parameter not recognized or not implemented")

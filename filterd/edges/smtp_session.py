@@ -7,11 +7,11 @@ reply. The message is sent on only with its verdict, in a task that outlives the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filterd.beside import beside_loop
 from filterd.clock import mint_id
@@ -19,7 +19,7 @@ from filterd.core.envelope import Channel, Envelope, Peer, Recipient
 from filterd.core.headers import count_hops, header_bytes
 from filterd.core.smtp_address import Path, may_relay, parameter_name, parse_path
 from filterd.core.smtp_data import DataReceiver
-from filterd.core.verdict import Reply
+from filterd.core.verdict import Label, Reply
 from filterd.core.xforward import XCLIENT_NAMES, XFORWARD_NAMES, apply_attributes, parse_attributes
 from filterd.edges import smtp_replies as say
 from filterd.edges.smtp_dialogue import Dialogue
@@ -44,6 +44,12 @@ _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
 )
 
 
+@lru_cache(maxsize=64)
+def _known_as(peer: Peer, helo: str, protocol: str) -> Peer:
+    """``peer`` with what it does not say itself; a connection that is kept open is asked again and again."""
+    return replace(peer, helo=peer.helo or helo, protocol=peer.protocol or protocol)
+
+
 class SmtpSession(Dialogue):
     """A connection of the SMTP edge."""
 
@@ -56,6 +62,8 @@ class SmtpSession(Dialogue):
         self._keywords: frozenset[str] = frozenset()
         self._mail: Envelope | None = None
         self._recipients: list[Recipient] = []
+        self._report: tuple[Label, ...] = ()
+        """What the report address means that this transaction is for; none in a transaction for ordinary recipients."""
         self._transaction: MailTransaction | None = None
         self._reserved = 0
 
@@ -68,9 +76,8 @@ class SmtpSession(Dialogue):
 
     @property
     def _peer(self) -> Peer:
-        peer = self._forwarded or self._connected
         protocol = ("ESMTPS" if self.is_encrypted else "ESMTP") if self._is_extended else "SMTP"
-        return replace(peer, helo=peer.helo or self._helo, protocol=peer.protocol or protocol)
+        return _known_as(self._forwarded or self._connected, self._helo, protocol)
 
     def reset(self) -> None:
         """Forget the mail transaction (RFC 5321 section 4.1.1.5)."""
@@ -79,6 +86,7 @@ class SmtpSession(Dialogue):
             transaction.abort()
         self._mail = None
         self._recipients = []
+        self._report = ()
         self._edge.budget.release(self._reserved)
         self._reserved = 0
 
@@ -204,16 +212,34 @@ class SmtpSession(Dialogue):
         if refusal is not None or not isinstance(path, Path):
             self.refuse(refusal or say.BAD_SYNTAX)
             return
-        if len(self._recipients) >= self._edge.settings.max_recipients:
-            self.reply(say.TOO_MANY_RECIPIENTS)
-            return
-        if not self.is_trusted and not may_relay(path.address, self._edge.relay_domains):
-            self.refuse(say.RELAY_DENIED)
-            return
-        reply = await self._mirror(mail, Recipient(address=path.address, parameters=path.parameters))
+        reply = self._report_address(mail, path.address)
+        if reply is None:
+            reply = await self._ordinary(mail, path)
         if reply.is_permanent and not self.is_trusted:
             self._errors += 1  # somebody tries addresses
         self.reply(reply)
+
+    def _report_address(self, mail: Envelope, address: str) -> Reply | None:
+        """The reply to a report address, or to any other in a transaction for one; None for ordinary recipients."""
+        desk = self._edge.reports
+        labels = desk.labels(address)
+        if labels and not desk.is_believed(mail.sender, self._connected, self._forwarded):
+            self._edge.report_refused(mail)
+            return say.NOT_A_REPORTER
+        if (labels and self._recipients) or (self._report and labels != self._report):
+            return say.REPORT_APART
+        if not labels:
+            return None
+        self._report = labels
+        return say.RECIPIENT_OK
+
+    async def _ordinary(self, mail: Envelope, path: Path) -> Reply:
+        """The reply to a recipient whose mail is handed on."""
+        if len(self._recipients) >= self._edge.settings.max_recipients:
+            return say.TOO_MANY_RECIPIENTS
+        if not self.is_trusted and not may_relay(path.address, self._edge.relay_domains):
+            return say.RELAY_DENIED
+        return await self._mirror(mail, Recipient(address=path.address, parameters=path.parameters))
 
     async def _mirror(self, mail: Envelope, recipient: Recipient) -> Reply:
         """The next hop's reply to ``recipient``."""
@@ -234,7 +260,7 @@ class SmtpSession(Dialogue):
             self.refuse(say.BAD_SYNTAX)
         elif self._mail is None:
             self.refuse(say.MAIL_FIRST)
-        elif not self._recipients:
+        elif not self._recipients and not self._report:
             self.refuse(say.NO_VALID_RECIPIENTS if self._transaction else say.RCPT_FIRST)
         else:
             return await self._message(self._mail)
@@ -296,13 +322,18 @@ class SmtpSession(Dialogue):
         """Give the message to a task of its own: the client may vanish, the message may not."""
         failpoint("smtp.received")
         envelope = replace(mail, recipients=tuple(self._recipients))
-        transaction, self._transaction = self._transaction, None
         reserved, self._reserved = self._reserved, 0
-        assert transaction is not None
+        work: Coroutine[Any, Any, Reply]
+        if self._report:
+            work = self._edge.take_report(envelope, raw, self._report, reserved)
+        else:
+            transaction, self._transaction = self._transaction, None
+            assert transaction is not None
+            work = self._edge.commit(envelope, raw, transaction, reserved)
         self.reset()
         self._forwarded, self._junk = None, 0
-        task = self._edge.spawn(self._edge.commit(envelope, raw, transaction, reserved))
-        del raw
+        task = self._edge.spawn(work)
+        del raw, work
         reply = await asyncio.shield(task)
         failpoint("smtp.answered")
         self.reply(reply)

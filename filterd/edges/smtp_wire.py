@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import lru_cache
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -40,6 +41,12 @@ class MessageBroken(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__()
         self.reply = reply
+
+
+@lru_cache(maxsize=256)
+def _rendered(reply: Reply) -> bytes:
+    """A reply as it goes out; most are said again and again."""
+    return reply.render().encode("ascii", "replace") + b"\r\n"
 
 
 class _NoHooks:
@@ -195,7 +202,7 @@ class Wire(SMTP):  # type: ignore[misc]  # aiosmtpd's types are not checked
 
     def reply(self, reply: Reply) -> None:
         """Queue a reply; it leaves when the session waits for the client, so that replies share a packet."""
-        self._out += reply.render().encode("ascii", "replace") + b"\r\n"
+        self._out += _rendered(reply)
 
     async def flush(self) -> None:
         """Send what is queued. Raises ClientGone."""

@@ -276,6 +276,6 @@ def _rcpt_line(recipient: Recipient, offers: Offers) -> str:
 def _line(head: str, parameters: Sequence[str], is_known: Callable[[str], bool]) -> str:
     line = " ".join([head, *(p for p in parameters if is_known(parameter_name(p)))])
     # The edge lets no such character in; a held envelope or a caller's mistake must not become a command either.
-    if any(c < " " or c == "\x7f" for c in line):
+    if not line.isprintable() and any(c < " " or c == "\x7f" for c in line):
         raise RelayUnavailable("a control character in an address")
     return line

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from filterd.core.envelope import Channel
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
+from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import Unscannable
 
@@ -33,6 +34,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time for one message."""
     keeps_inputs: bool = False
     """Whether what the model read is part of every answer."""
+    is_explaining: bool = True
+    """Whether the words that moved the number are."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +53,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     channel: Channel
     sender: str = ""
     peer: str = ""
+    is_report: bool = False
+    """The message is not scored: which messages does it report?"""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Scanner to worker: what was found, or why nothing was."""
 
     scan: Scan | None = None
+    report: ReportMail | None = None
     failure: ScanFailure = ScanFailure.UNSCANNABLE
     detail: str = ""
     is_last: bool = False

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from filterd.core.envelope import Channel, Envelope
-from filterd.core.message import ParseLimits
+from filterd.core.limits import ParseLimits
+from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
 from filterd.failpoints import failpoint
@@ -41,9 +42,10 @@ class PoolSettings:
     start_timeout_seconds: float = 30.0
     module: str = WORKER_MODULE
     keeps_inputs: bool = False
+    is_explaining: bool = True
 
     @classmethod
-    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False) -> PoolSettings:
+    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False, is_explaining: bool = True) -> PoolSettings:
         """What the configuration says."""
         return cls(
             limits=limits_of(settings),
@@ -52,6 +54,7 @@ class PoolSettings:
             timeout_seconds=settings.timeout_seconds,
             memory_bytes=settings.memory_bytes,
             keeps_inputs=keeps_inputs,
+            is_explaining=is_explaining,
         )
 
 
@@ -71,7 +74,7 @@ def limits_of(settings: ScanSettings) -> ParseLimits:
 class _Job:
     request: Request
     raw: bytes
-    future: asyncio.Future[Scan]
+    future: asyncio.Future[Answer]
 
     def fail(self, error: FilterdError) -> None:
         if not self.future.done():
@@ -90,7 +93,7 @@ class _Slot:
 
 
 class ScannerPool:
-    """Implements ``ports.Scanner`` with N scanner processes; an async context manager."""
+    """Implements ``ports.Scanner`` and ``feedback_ports.ReportReader`` with N processes; an async context manager."""
 
     def __init__(
         self,
@@ -160,11 +163,22 @@ class ScannerPool:
 
     async def scan(self, envelope: Envelope, raw: bytes) -> Scan:
         """See ``ports.Scanner``."""
+        request = Request(channel=envelope.channel, sender=envelope.sender, peer=envelope.peer.address)
+        scan = (await self._answer(request, raw)).scan
+        assert scan is not None
+        return scan
+
+    async def read_report(self, raw: bytes) -> ReportMail:
+        """See ``feedback_ports.ReportReader``."""
+        report = (await self._answer(Request(channel=Channel.EMAIL, is_report=True), raw)).report
+        assert report is not None
+        return report
+
+    async def _answer(self, request: Request, raw: bytes) -> Answer:
         if all(slot.scanner is None and slot.pause_seconds for slot in self._slots):
             raise ScanDown(self._down.detail)
         if self._waiting >= len(self._slots) * (self._settings.queue_per_scanner + 1):
             raise Overloaded("too many messages wait for a scanner")
-        request = Request(channel=envelope.channel, sender=envelope.sender, peer=envelope.peer.address)
         job = _Job(request=request, raw=raw, future=asyncio.get_running_loop().create_future())
         self._waiting += 1
         try:
@@ -258,6 +272,7 @@ class ScannerPool:
             memory_bytes=settings.memory_bytes,
             cpu_seconds=settings.timeout_seconds,
             keeps_inputs=settings.keeps_inputs,
+            is_explaining=settings.is_explaining,
         )
         scanner = await ScannerProcess.start(setup, settings.start_timeout_seconds, settings.module)
         if scanner.ready.models:
@@ -347,9 +362,9 @@ class ScannerPool:
         return ""
 
     def _tell(self, job: _Job, answer: Answer) -> None:
-        if answer.scan is not None:
+        if answer.scan is not None or answer.report is not None:
             if not job.future.done():
-                job.future.set_result(answer.scan)
+                job.future.set_result(answer)
         elif answer.failure is ScanFailure.SCAN_DOWN:
             job.fail(ScanDown(answer.detail))
         else:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from filterd.core.envelope import Channel
+from filterd.core.message import ParseLimits
+from filterd.core.report_mail import read_report
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import ScanDown, Unscannable
 from filterd.inference.loaded import Scorer
@@ -33,7 +35,9 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
     """Load what the first frame says, confine this process, answer requests until the other side closes."""
     setup = unpack(receive_frame(connection), Setup)
     folders = {channel: Path(folder) for channel, folder in setup.folders.items()}
-    scorer, refused = Scorer.open(folders, setup.limits, keeps_inputs=setup.keeps_inputs)
+    scorer, refused = Scorer.open(
+        folders, setup.limits, keeps_inputs=setup.keeps_inputs, is_explaining=setup.is_explaining
+    )
     gc.collect()
     gc.freeze()
     confine(setup.memory_bytes)
@@ -56,15 +60,17 @@ def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda
             connection.sendall(pack(Answer(detail="memory limit", is_last=True)))
             return
         allow_cpu(setup.cpu_seconds)
-        answer, is_last = answer_to(scanning, request, raw)
+        answer, is_last = answer_to(scanning, request, raw, setup.limits)
         connection.sendall(answer)
         if is_last:
             return
 
 
-def answer_to(scanning: Scanning, request: Request, raw: bytes) -> tuple[bytes, bool]:
+def answer_to(scanning: Scanning, request: Request, raw: bytes, limits: ParseLimits) -> tuple[bytes, bool]:
     """The answer to one request as a frame, and whether it is the last; never raises."""
     try:
+        if request.is_report:
+            return pack(Answer(report=read_report(raw, limits))), False
         return pack(Answer(scan=scanning.scan(request.channel, raw))), False
     except Exception as exc:  # noqa: BLE001  # whatever a message does to a parser is the message's fault
         answer = _failure(exc)

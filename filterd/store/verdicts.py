@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, FromClause, Row, Table, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Action, Decision, Evidence, Outcome, Reason, Verdict
@@ -21,6 +21,9 @@ from filterd.store.schema import (
     lookup_key,
     only_key,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 _KEY = ("id", "part")
 
@@ -102,7 +105,11 @@ def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcom
 def upsert(dialect: str, table: FromClause) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT; both databases spell it the same."""
     assert isinstance(table, Table)
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # its modules are many, and most installations have SQLite
+
+    return postgresql.insert(table)
 
 
 def record(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -8,11 +8,8 @@ within a round, so that a noisy minute meets all of them; figures are medians ov
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -23,10 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from filterd.clock import SystemClock
-from filterd.demo.messages import MAILS, as_email
 from tests.bench import load
-from tests.bench.scan_path import corpus
+from tests.bench.messages import drive, sample
 from tests.bench.systems import SYSTEMS, Running, sink
 from tests.servers import processes
 from trainer.measurement import Measurement, Table
@@ -34,7 +29,6 @@ from trainer.measurement import Measurement, Table
 _CONNECTIONS = (1, 4, 16)
 _COMPARED = 4
 """Connections of the last line."""
-_MESSAGES = 1_000
 _WARM_SECONDS = 2.0
 _OURS, _OTHERS = "filterd", "Postfix + rspamd milter"
 
@@ -63,14 +57,14 @@ def main() -> None:
     chosen = parser.parse_args()
     connections = [int(each) for each in chosen.connections.split(",")]
     found: dict[tuple[str, int], list[Round]] = defaultdict(list)
-    messages, origin = _messages()
+    messages, origin = sample()
     with tempfile.NamedTemporaryFile(suffix=".mails") as file, sink() as next_hop:
         file.write(load.pack(messages))
         file.flush()
         for number in range(chosen.rounds):
             for name in chosen.systems.split(","):
                 with SYSTEMS[name](next_hop) as running:
-                    _load(running, _COMPARED, _WARM_SECONDS, file.name)
+                    drive(running.protocol, running.port, _COMPARED, _WARM_SECONDS, file.name)
                     for count in connections:
                         found[name, count].append(_round(running, count, chosen.seconds, file.name))
                 _say(f"round {number + 1}: {name} {_brief(found, name, connections)}")
@@ -87,37 +81,19 @@ def _say(words: str) -> None:
     sys.stdout.flush()
 
 
-def _messages() -> tuple[list[bytes], str]:
-    """A thousand mails of the SpamAssassin corpus where it is there, else the demo's; and which."""
-    mails = [raw for raw in corpus("email-spamassassin.tar.xz") if b"\n\n" in raw]
-    if not mails:
-        made = [as_email(mail, "bob@example.net", i, SystemClock()) for i, mail in enumerate(MAILS)]
-        return made, "the mails of `make demo`"
-    return random.Random(7).sample(mails, _MESSAGES), f"{_MESSAGES} mails of the SpamAssassin corpus"
-
-
-def _load(running: Running, connections: int, seconds: float, file: str) -> dict[str, object]:
-    arguments = [running.protocol, str(running.port), str(connections), str(seconds), file]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.load", *arguments], stdout=subprocess.PIPE, check=True, text=True
-    )
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
-
-
 def _round(running: Running, connections: int, seconds: float, file: str) -> Round:
     before = sum(map(processes.cpu_seconds, running.pids))
-    answer = _load(running, connections, seconds, file)
+    answer = drive(running.protocol, running.port, connections, seconds, file)
     spent = sum(map(processes.cpu_seconds, running.pids)) - before
-    milliseconds = np.array(answer["milliseconds"], np.float64)
+    milliseconds = np.array(answer.milliseconds, np.float64)
     count = len(milliseconds)
     return Round(
-        per_second=count / float(str(answer["seconds"])),
+        per_second=count / answer.seconds,
         cpu_ms=1000 * spent / max(count, 1),
         p50_ms=float(np.percentile(milliseconds, 50)) if count else float("nan"),
         p99_ms=float(np.percentile(milliseconds, 99)) if count else float("nan"),
         memory_mb=sum(map(processes.memory_mb, running.pids)),
-        refused=int(str(answer["refused"])),
+        refused=answer.refused,
     )
 
 

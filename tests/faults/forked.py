@@ -24,6 +24,7 @@ from typing import Any, Self
 
 # Imported late by what uses them: a fork should find them there.
 import aiosqlite as _aiosqlite  # noqa: F401
+import alembic.command as _alembic  # noqa: F401
 import anyio._backends._asyncio as _anyio  # noqa: F401
 import asyncpg as _asyncpg  # type: ignore[import-untyped]  # noqa: F401  # it ships none
 import httpcore2 as _httpcore2  # noqa: F401
@@ -35,6 +36,7 @@ from filterd import config as configuration
 from filterd.core.envelope import Channel
 from filterd.listeners import bind_all
 from filterd.testing import FakeScanner
+from filterd.web import app as _app  # noqa: F401
 from tests.faults import bad_disk
 from tests.faults.rig import Rig
 from tests.servers import processes

@@ -17,15 +17,20 @@ from prometheus_client import CollectorRegistry
 from filterd.clock import SystemClock
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
+from filterd.core.message import ParseLimits
 from filterd.core.policy import Policy
+from filterd.core.report_mail import ReportMail, read_report
 from filterd.edges.smtp import SmtpEdge
+from filterd.edges.smtp_reports import ReportDesk
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.online import SiteWeights
+from filterd.labeller import Labeller
 from filterd.log import AddressMask, Events
+from filterd.mail_reports import MailReports
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
 from filterd.relay.smtp_client import SmtpRelay
-from filterd.settings import SmtpSettings
+from filterd.settings import LearningSettings, SmtpSettings
 from filterd.testing import FakeScanner, MemoryStore
 
 KEYWORDS = ("PIPELINING", "SIZE 30000000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
@@ -221,6 +226,18 @@ class Client:
 
 
 @dataclass
+class InPlaceReader:
+    """Reads reports in this process; raises ``failure`` instead, while it is set."""
+
+    failure: Exception | None = None
+
+    async def read_report(self, raw: bytes) -> ReportMail:
+        if self.failure is not None:
+            raise self.failure
+        return read_report(raw, ParseLimits())
+
+
+@dataclass
 class Gateway:
     """The edge, the pipeline and the relay."""
 
@@ -233,6 +250,7 @@ class Gateway:
     log: list[Any]
     port: int
     clients: list[Client]
+    reader: InPlaceReader
 
     async def client(self, *, ehlo: str = "EHLO client.example") -> Client:
         """A connected client; without ``ehlo`` it has not even read the banner."""
@@ -260,6 +278,7 @@ async def gateway(
     policy: Policy | None = None,
     process: Callable[..., Any] | None = None,
     has_room: Callable[[], bool] = lambda: True,
+    learning: LearningSettings | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway in front of ``next_hop``."""
@@ -281,6 +300,8 @@ async def gateway(
         settings=Settings(policies={Channel.EMAIL: policy or Policy()}, stamp=Stamp(hostname="gw.example")),
     )
     relay = SmtpRelay(options, metrics=metrics, hostname="gw.example")
+    reader = InPlaceReader()
+    labeller = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
     edge = SmtpEdge(
         options,
         process=process or pipeline.process,
@@ -290,11 +311,12 @@ async def gateway(
         events=events,
         hostname="gw.example",
         has_room=has_room,
+        reports=ReportDesk(learning, MailReports(reader, labeller, events=events).take),
     )
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     await edge.serve(sock)
-    made = Gateway(edge, relay, store, scanner, metrics, registry, log.entries, sock.getsockname()[1], [])
+    made = Gateway(edge, relay, store, scanner, metrics, registry, log.entries, sock.getsockname()[1], [], reader)
     try:
         yield made
     finally:

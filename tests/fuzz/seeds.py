@@ -35,6 +35,26 @@ WORDS: dict[str, tuple[str, ...]] = {
             "<form>",
         ),
     ),
+    "report": (
+        *(
+            "X-Filterd-Id: ",
+            "0" * 32,
+            "message/rfc822",
+            "message/feedback-report",
+            "text/rfc822-headers",
+            "message/global",
+        ),
+        *(
+            "multipart/digest; boundary=",
+            "--b",
+            "Feedback-Type: abuse",
+            "Resent-To: ",
+            "From: ",
+            "Subject: ",
+            "> ",
+            ".eml",
+        ),
+    ),
     "splice": (
         "X-Spam-Flag: ",
         "Authentication-Results:",
@@ -55,7 +75,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 def seeds(target: str) -> Iterator[bytes]:
     """Inputs of ``target`` to begin with."""
-    if target in ("mail", "splice"):
+    if target in ("mail", "report", "splice"):
         for shape in SHAPES:
             raw = make(f"{shape}#0").raw[:MOST_BYTES]
             yield raw if target == "mail" else b"\0" + raw

@@ -18,6 +18,7 @@ from filterd.core.envelope import Channel
 from filterd.core.html import read_html
 from filterd.core.message import ParseLimits
 from filterd.core.normalize import Normalizer
+from filterd.core.report_mail import MAX_REPORTS, read_report
 from filterd.core.smtp_data import normalize_newlines
 from filterd.core.smtp_reply import MAX_TEXT_CHARS, Offers, ReplyParser
 from filterd.core.tokens import DEFAULT_HASHING, Extractor
@@ -66,6 +67,22 @@ def mail() -> Target:
             extract(rest, Channel.SMS)
         else:
             extract(data, Channel.EMAIL)
+
+    return run
+
+
+def report() -> Target:
+    """Mail to a report address: ids that stand in it, or unscannable."""
+
+    def run(data: bytes) -> None:
+        try:
+            found = read_report(data, LIMITS)
+        except Unscannable as exc:
+            if exc.__cause__ is not None:
+                raise
+            return
+        assert len(set(found.ids)) == len(found.ids) <= MAX_REPORTS
+        assert all(re.fullmatch(r"[0-9a-f]{32}", id) for id in found.ids)
 
     return run
 
@@ -178,6 +195,7 @@ def bundle() -> Target:
 TARGETS: Mapping[str, Callable[[], Target]] = MappingProxyType(
     {
         "mail": mail,
+        "report": report,
         "splice": splice,
         "smtp_data": smtp_data,
         "smtp_reply": smtp_reply,

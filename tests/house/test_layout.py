@@ -33,7 +33,7 @@ ONE_HOME = {
     "fastapi": ("filterd/web/", "filterd/edges/webhooks/"),
     "starlette": ("filterd/web/", "filterd/edges/webhooks/"),
     "uvicorn": ("filterd/http_server.py",),
-    "prometheus_client": ("filterd/metrics.py", "filterd/admin.py", "filterd/bootstrap.py"),
+    "prometheus_client": ("filterd/metrics.py", "filterd/admin.py", "filterd/bootstrap.py", "filterd/parent.py"),
     "tensorflow": ("trainer/",),
     "obstore": ("trainer/stores.py",),
 }

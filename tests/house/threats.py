@@ -128,10 +128,16 @@ HTTP = {
         "addresses as domain and keyed hash, no text at all",
     ),
 }
-SECTIONS = {"SMTP": SMTP, "Messages": CONTENT, "Webhooks, metrics, logs": HTTP}
+REPORTS = {
+    "C2": (
+        "reports by forged senders, for others, or of a message that the spammer named instead of his own",
+        "only who has logged in, or is listed and vouched for by the client; attached messages are read one level deep",
+    ),
+}
+SECTIONS = {"SMTP": SMTP, "Messages": CONTENT, "Reports": REPORTS, "Webhooks, metrics, logs": HTTP}
 
-_TEST = re.compile(r"(?:def test|^Test)_?((?:[abd]\d{1,2}_)+|[ABD]\d{1,2}(?=[A-Z]))", re.MULTILINE)
-_ID = re.compile(r"[abd]\d{1,2}", re.IGNORECASE)
+_TEST = re.compile(r"(?:def test|^Test)_?((?:[abcd]\d{1,2}_)+|[ABCD]\d{1,2}(?=[A-Z]))", re.MULTILINE)
+_ID = re.compile(r"[abcd]\d{1,2}", re.IGNORECASE)
 
 
 def rows() -> dict[str, tuple[str, str]]:

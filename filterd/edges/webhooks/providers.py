@@ -1,4 +1,7 @@
-"""The adapters of the providers that are turned on. A new provider is one file beside this one, and a line here."""
+"""The adapters of the providers that are turned on. A new provider is one file beside this one, and a few lines here.
+
+An adapter is loaded when its provider is turned on: some need cryptography that a gateway for mail never uses.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,6 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from filterd.edges.webhooks.adapter import Adapter
-from filterd.edges.webhooks.generic import Generic, key_of
-from filterd.edges.webhooks.plivo import Plivo
-from filterd.edges.webhooks.telnyx import Telnyx, public_key_of
-from filterd.edges.webhooks.twilio import Twilio
-from filterd.edges.webhooks.vonage import Vonage
 from filterd.errors import ConfigError
 from filterd.settings import SmsSettings
 
@@ -25,12 +23,16 @@ def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
     skew = settings.clock_skew_seconds
     adapters: dict[str, Adapter] = {}
     if settings.twilio.auth_token:
+        from filterd.edges.webhooks.twilio import Twilio
+
         adapters["twilio"] = Twilio(
             auth_token=settings.twilio.auth_token.reveal(),
             deliver_url=settings.twilio.deliver_url,
             is_redirecting=settings.twilio.reply == "redirect" and bool(settings.twilio.deliver_url),
         )
     if settings.vonage.signature_secret:
+        from filterd.edges.webhooks.vonage import Vonage
+
         adapters["vonage"] = Vonage(
             signature_secret=settings.vonage.signature_secret.reveal(),
             signature_method=settings.vonage.signature_method,
@@ -38,18 +40,24 @@ def adapters_of(settings: SmsSettings) -> Mapping[str, Adapter]:
             deliver_url=settings.vonage.deliver_url,
         )
     if settings.telnyx.public_key:
+        from filterd.edges.webhooks.telnyx import Telnyx, public_key_of
+
         adapters["telnyx"] = Telnyx(
             public_key=public_key_of(settings.telnyx.public_key),
             clock_skew_seconds=skew,
             deliver_url=settings.telnyx.deliver_url,
         )
     if settings.plivo.auth_token:
+        from filterd.edges.webhooks.plivo import Plivo
+
         adapters["plivo"] = Plivo(
             auth_token=settings.plivo.auth_token.reveal(),
             is_v3_required=settings.plivo.require_v3,
             deliver_url=settings.plivo.deliver_url,
         )
     if settings.generic.secret:
+        from filterd.edges.webhooks.generic import Generic, key_of
+
         adapters["generic"] = Generic(
             key=key_of(settings.generic.secret.reveal()),
             clock_skew_seconds=skew,

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from filterd.core.bundle import MODEL_FILE
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.report_mail import ReportMail
 from filterd.errors import BundleError, Overloaded, ScanDown, Unscannable
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
@@ -72,6 +73,17 @@ async def test_scan_when_all_is_well_scores_both_channels(bench: Bench) -> None:
     assert ham.probability < 0.01
     assert (spam.author, spam.model, sms.model) == ("eve@example.com", "email-1", "sms-1")
     assert bench.registry.get_sample_value("filterd_model_info", {"channel": "sms", "model_id": "sms-1"}) == 1
+
+
+async def test_report_is_read_by_a_scanner_and_one_past_the_limits_is_unscannable(bench: Bench) -> None:
+    head, id = b"Content-Type: message/rfc822\r\n\r\n", b"1" * 32
+    async with bench.pool() as pool:
+        found = await pool.read_report(head + b"X-Filterd-Id: " + id + b"\r\n\r\nDO-CRASH\r\n")
+        with pytest.raises(Unscannable):
+            await pool.read_report(head * 1_000)
+        scan = await pool.scan(an_envelope(), HAM_MAIL)
+
+    assert (found, scan.model, bench.replaced()) == (ReportMail(ids=(MessageId("1" * 32),)), "email-1", 0)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Raising:
 
 
 def _answer(scanning: Raising) -> tuple[Answer, bool]:
-    data, is_last = answer_to(scanning, REQUEST, b"")
+    data, is_last = answer_to(scanning, REQUEST, b"", ParseLimits())
     return unpack(data[4:], Answer), is_last
 
 
