@@ -321,7 +321,7 @@ async def test_standing_when_there_are_more_labels_than_a_page_then_all_come_and
     assert not ledger.is_readable(replace(found[0], tokens=b"\0"), HASHING)
 
 
-def test_c1_retrain_when_a_dictionary_attack_got_past_every_cap_then_the_gate_refuses_what_was_trained(tmp_path):
+def test_retrain_when_a_dictionary_attack_got_past_every_cap_then_the_gate_refuses_what_was_trained(tmp_path):
     """The same small network twice, once with 400 reports of common words of ham as spam, each at full weight."""
     rng = np.random.default_rng(5)
     words = common_words(150)
