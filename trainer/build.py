@@ -18,9 +18,11 @@ from trainer import card, evaluate, plots, probes, publish
 from trainer.config import TrainConfig
 from trainer.corpora import Prepared, Say, prepare
 from trainer.errors import ExportParityError
+from trainer.feedback import Divided
 from trainer.fit import Fitted, fit_parts, measured_part, prepared_part
 from trainer.measurement import checkout
 from trainer.prepare import Split
+from trainer.teach import with_feedback
 from trainer.train import Progress
 
 _TOOLS = ("tensorflow-cpu", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
@@ -37,17 +39,43 @@ def build(
     checkpoint: Path | None = None,
 ) -> Path:
     """Train a model and publish its bundle as a folder in ``out``. Raises TrainerError."""
-    started = datetime.now(UTC)
     prepared = prepare(config, data, jobs, say, DEFAULT_HASHING[config.channel])
+    return build_prepared(config, prepared, out, jobs=jobs, progress=progress, say=say, checkpoint=checkpoint)
+
+
+def build_prepared(
+    config: TrainConfig,
+    prepared: Prepared,
+    out: Path,
+    *,
+    jobs: int,
+    progress: Progress,
+    say: Say,
+    checkpoint: Path | None = None,
+    taught: Divided | None = None,
+) -> Path:
+    """The same from corpora that are read already; ``taught`` are labels of people beside them. Raises TrainerError."""
+    started = datetime.now(UTC)
     train_part = prepared_part(config, prepared, jobs=jobs)
+    lineage: tuple[tuple[int, int], ...] = ()
+    if taught is not None and taught.taught:
+        train_part, lineage = with_feedback(train_part, taught), taught.lineage
     fitted = fit_parts(config, train_part, measured_part(*prepared.part(Split.VALIDATION)), progress, checkpoint)
     shares = fitted.trained.blend
     say(f"best epoch {fitted.trained.best_epoch}; deep path x {shares.deep:.2f}, linear path x {shares.linear:.2f}")
     say(f"{len(fitted.graph) / 1e6:.1f} MB, largest difference to Keras {fitted.parity:.1e}")
-    return _publish(config, prepared, fitted, out, started, say)
+    return _publish(config, prepared, fitted, out, started, lineage, say)
 
 
-def _publish(config: TrainConfig, prepared: Prepared, fitted: Fitted, out: Path, started: datetime, say: Say) -> Path:
+def _publish(
+    config: TrainConfig,
+    prepared: Prepared,
+    fitted: Fitted,
+    out: Path,
+    started: datetime,
+    lineage: tuple[tuple[int, int], ...],
+    say: Say,
+) -> Path:
     graph = fitted.graph
     if len(graph) > publish.MAX_MODEL_BYTES:
         raise ExportParityError(f"the graph has {len(graph)} bytes, at most {publish.MAX_MODEL_BYTES} ship")
@@ -60,6 +88,7 @@ def _publish(config: TrainConfig, prepared: Prepared, fitted: Fitted, out: Path,
         corpus=str(json.loads(manifest)["sha256"]),
         commit=checkout(),
         tools=MappingProxyType({name: version(name) for name in _TOOLS}),
+        lineage=lineage,
     )
     report = _report(spec, config, prepared, fitted)
     folder = out / f"run-{config.channel}-{started:%Y%m%dT%H%M%S}"
@@ -72,7 +101,7 @@ def _publish(config: TrainConfig, prepared: Prepared, fitted: Fitted, out: Path,
         graph,
         probes_to_jsonl(_probes(fitted.model)),
         json.dumps(report, indent=1, sort_keys=True) + "\n",
-        card.render(spec, config, report),
+        card.render(spec, config, report, prepared.sources),
     )
     return publish.write_bundle(out, spec, files, verify=lambda draft: LoadedModel.open(draft, ParseLimits()))
 

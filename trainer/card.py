@@ -9,17 +9,22 @@ from filterd.core.bundle import BundleSpec
 from trainer.config import TrainConfig
 from trainer.evaluate import lines
 from trainer.operating_points import BUDGETS, WORST
-from trainer.sources.catalogue import sources_of
+from trainer.sources.catalogue import Source, sources_of
 
 
-def render(spec: BundleSpec, config: TrainConfig, report: Mapping[str, Any]) -> str:
-    """``card.md``."""
+def render(
+    spec: BundleSpec, config: TrainConfig, report: Mapping[str, Any], read: Sequence[Source] | None = None
+) -> str:
+    """``card.md``. ``read`` are the sources it was trained on, else all of its channel."""
     rows: Sequence[Mapping[str, Any]] = report["rows"]
     points = [
         f"| `{name}` | {spec.points[name]:.6f} | {100 * BUDGETS[name]:.1f} % |"
         for name in ("lenient", "normal", "strict")
     ]
-    sources = [f"- {source.terms}" for source in sources_of(spec.channel)]
+    sources = [f"- {source.terms}" for source in (sources_of(spec.channel) if read is None else read)]
+    if spec.lineage:
+        numbers = ", ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spec.lineage)
+        sources.append(f"- labels of people on messages of one site, as numbers without text; in its ledger {numbers}")
     return "\n".join(
         [
             f"# {spec.id}",

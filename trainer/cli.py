@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +27,9 @@ DataOption = Annotated[
     Path | None, typer.Option(help=f"Folder of the corpora; default ${_DATA}, else ../shared/data beside the checkout")
 ]
 FastOption = Annotated[bool, typer.Option("--fast", help="A small sample and network, in seconds")]
+GoldenOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Labelled messages in DIR/ham and DIR/spam; else the package's own")
+]
 JobsOption = Annotated[int, typer.Option(help="Processes that read messages", min=1)]
 
 
@@ -52,30 +57,18 @@ def train(
         raise typer.BadParameter("give --recipe or --channel, and not both")
     found = find(recipe or str(channel))
     _quiet_tensorflow()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=None)
-
-        def progress(done: int, total: int, words: str) -> None:
-            bar.update(task, completed=done, total=total, description=words)
-
+    with _bar() as (progress, say):
         if found.kind is Kind.GATEWAY:
             # Before the import, which takes seconds: a wrong key is told at once.
             config = _adapted(found.into(TrainConfig), fast=fast, seed=seed)
             from trainer.build import build
 
-            folder = build(
-                config, data_folder(data), out, jobs=jobs, progress=progress, say=console.print, checkpoint=resume
-            )
+            folder = build(config, data_folder(data), out, jobs=jobs, progress=progress, say=say, checkpoint=resume)
         else:
             from trainer.published.lines import train as train_published
 
             outcome = train_published(
-                found, data_folder(data), out, is_fast=fast, seed=seed, progress=progress, say=console.print
+                found, data_folder(data), out, is_fast=fast, seed=seed, progress=progress, say=say
             )
             folder = outcome.folder
             if record is not None:
@@ -154,6 +147,79 @@ def compare(
 
 
 @app.command()
+def retrain(
+    channel: Annotated[Channel | None, typer.Option(help="email or sms; both in turn without it")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The gateway's file; else $FILTERD_CONFIG, else /etc/filterd/filterd.toml")
+    ] = None,
+    golden: GoldenOption = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Signs what is promoted, where models.public_key is set")
+    ] = None,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of curves and refused bundles; else retrain in server.state_dir")
+    ] = None,
+    fast: FastOption = False,
+    jobs: JobsOption = 2,
+) -> None:
+    """Train on corpora and people's labels, and promote what passes the gate: exit 0, 3 if refused, 75 if one runs."""
+    from filterd import config as settings
+    from trainer.errors import AlreadyRunning
+
+    gateway = settings.load(settings.find(config, os.environ), os.environ).config
+    _quiet_tensorflow()
+    from trainer.retrain import Order
+    from trainer.retrain import retrain as retrained
+
+    outcomes = []
+    for each in (channel,) if channel else Channel:
+        order = Order(
+            channel=each,
+            config=gateway,
+            data=data_folder(data),
+            out=out or Path(gateway.server.state_dir) / "retrain",
+            golden=golden if channel or golden is None else golden / each,
+            signing_key=signing_key,
+            jobs=jobs,
+            is_fast=fast,
+        )
+        try:
+            with _bar() as (progress, say):
+                outcome = retrained(order, say=say, progress=progress)
+        except AlreadyRunning as exc:
+            sys.stderr.write(f"trainer: {exc}\n")
+            raise typer.Exit(75) from None
+        outcomes.append(outcome)
+        typer.echo("\n".join([*outcome.result.lines(), "", f"card: {outcome.bundle / 'card.md'}"]))
+    raise typer.Exit(0 if all(outcome.is_promoted for outcome in outcomes) else 3)
+
+
+@app.command()
+def gate(
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Folder of the bundle that would be promoted")],
+    against: Annotated[Path, typer.Option(metavar="INCUMBENT", help="Folder of the bundle in service")],
+    golden: GoldenOption = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the table")] = False,
+    fast: FastOption = False,
+) -> None:
+    """Measure a candidate beside the incumbent and say whether it may be promoted: exit 0, or 1 where it is refused."""
+    import json
+
+    from filterd.inference.registry import read_spec
+    from trainer import gate as gates
+    from trainer import golden as sets
+    from trainer.measure_candidate import FAST_MOST, cases_of, measure
+
+    channel = read_spec(candidate).channel
+    frozen = sets.read(channel, golden, FAST_MOST if fast else None)
+    measured = measure(candidate, against, cases_of(channel, frozen, is_fast=fast), lambda w: typer.echo(w, err=True))
+    result = gates.compare(*measured)
+    typer.echo(json.dumps(gates.as_json(result), indent=1) if is_json else "\n".join(result.lines()))
+    raise typer.Exit(0 if result.is_promoted else 1)
+
+
+@app.command()
 def predict(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts, or - for standard input as one text")],
     bundle: Annotated[
@@ -205,6 +271,23 @@ def data_folder(given: Path | None) -> Path:
         return given
     named = os.environ.get(_DATA)
     return Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Callable[[int, int, str], None], Callable[[str], None]]]:
+    """A progress bar on standard error, as the function that moves it and the one that prints above it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=None)
+
+        def progress(done: int, total: int, words: str) -> None:
+            bar.update(task, completed=done, total=total, description=words)
+
+        yield progress, console.print
 
 
 def _adapted(config: TrainConfig, *, fast: bool, seed: int | None) -> TrainConfig:

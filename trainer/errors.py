@@ -7,7 +7,9 @@
     ├── CorpusError          a corpus is missing, truncated, mislabelled or has a single class; names the file
     ├── TrainingDiverged     the loss is not a number any more
     ├── ExportParityError    the exported graph is not the trained model
+    ├── GateError            two bundles cannot be compared: they were not measured on the same messages
     ├── CalibrationError     no operating point can be chosen from these examples
+    ├── AlreadyRunning       another process does the same on this store; try again later, exit 75
     ├── ToolMissing          a program or library that a command needs is not installed
     ├── ManifestError        a folder is neither a bundle nor a recipe's, or does not say what it holds; names the file
     └── StoreError           a store of bundles cannot be used; names the URL and what to check
@@ -41,6 +43,14 @@ class ExportParityError(TrainerError):
 
 class CalibrationError(TrainerError):
     """No operating point can be chosen from these examples."""
+
+
+class GateError(TrainerError):
+    """Two bundles cannot be compared."""
+
+
+class AlreadyRunning(TrainerError):
+    """Another process does the same on this store."""
 
 
 class ToolMissing(TrainerError):

@@ -19,7 +19,7 @@ table of ``wide_buckets`` numbers it is the linear path's: a feature adds its we
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
@@ -100,6 +100,12 @@ class BundleSpec:
     """SHA-256 of the corpus manifest."""
     commit: str = ""
     tools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    lineage: tuple[tuple[int, int], ...] = ()
+    """Numbers of the labels in the feedback ledger that it was trained on: ascending ranges, both ends included."""
+
+    def was_taught(self, label: int) -> bool:
+        """Whether it was trained on the label of this number in the ledger."""
+        return any(first <= label <= last for first, last in self.lineage)
 
     def to_json(self) -> str:
         """Text of ``bundle.json``: sorted keys, indented."""
@@ -111,6 +117,9 @@ class BundleSpec:
             "files": dict(self.files),
             "tools": dict(self.tools),
         }
+        if not self.lineage:
+            # A version that does not know the field refuses it, and has no reason to where there is nothing in it.
+            del tree["lineage"]
         return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
     @classmethod
@@ -127,6 +136,7 @@ class BundleSpec:
                     "channel": Channel(tree["channel"]),
                     "hashing": hashing,
                     "calibration": Calibration(**tree["calibration"]),
+                    "lineage": tuple((int(first), int(last)) for first, last in tree.get("lineage", ())),
                 }
             )
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -143,6 +153,17 @@ class BundleSpec:
         h = self.hashing
         if min(h.max_tokens, h.grams, h.token_buckets - 1, h.max_wide, h.wide_buckets - 1) < 1:
             raise ContractMismatch("a shape in bundle.json is not positive")
+
+
+def ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """These numbers as ascending ranges, both ends included: 1, 2, 3, 7 are 1-3 and 7-7."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
 
 
 def _hashing(tree: dict[str, Any]) -> Hashing:

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -165,15 +165,37 @@ class Registry:
             raise NotFound(f"no bundle {id} of channel {channel.value}")
         if read_bundle(folder).spec.channel is not channel:
             raise ContractMismatch(f"bundle {id} is not of channel {channel.value}")
-        pointer = self._directory / channel.value / POINTER_FILE
         with self._locked(channel):
-            ids = [id, *(other for other in self._pointer(channel) if other != id)][:KEPT_IDS]
-            working = pointer.with_name(f".{POINTER_FILE}.new")
-            _write_durably(working, "".join(f"{name}\n" for name in ids).encode("ascii"))
-            failpoint("registry.drafted")
-            working.replace(pointer)
-            _sync_folder(pointer.parent)
+            self._point(channel, [id, *(other for other in self._pointer(channel) if other != id)][:KEPT_IDS])
             failpoint("registry.promoted")
+
+    def prune(self, channel: Channel, kept: int) -> tuple[str, ...]:
+        """Delete the bundles that served before the last ``kept`` of those that did; the ids that are gone.
+
+        What never served goes when it is older than all that stay, so that a candidate still waits to be promoted. What
+        is on trial stays. Raises BundleError where pointer or trial cannot be read.
+        """
+        trial = self.trial(channel)
+        with self._locked(channel):
+            served = self._pointer(channel)
+            staying = served[:kept]
+            if not staying:
+                return ()
+            old = [id for id in self.list(channel) if id in served[kept:] or (id not in staying and id < min(staying))]
+            gone = [id for id in old if trial is None or id != trial.id]
+            # The pointer first: whatever happens on the way, it never names what is not there.
+            self._point(channel, staying)
+            for id in gone:
+                shutil.rmtree(self.folder(channel, id), ignore_errors=True)
+        return tuple(gone)
+
+    def _point(self, channel: Channel, ids: Sequence[str]) -> None:
+        pointer = self._directory / channel.value / POINTER_FILE
+        working = pointer.with_name(f".{POINTER_FILE}.new")
+        _write_durably(working, "".join(f"{name}\n" for name in ids).encode("ascii"))
+        failpoint("registry.drafted")
+        working.replace(pointer)
+        _sync_folder(pointer.parent)
 
     def trial(self, channel: Channel) -> Trial | None:
         """The candidate that is tried on live messages. Raises BundleError for a file that says nothing of the kind."""

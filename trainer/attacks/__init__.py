@@ -17,8 +17,10 @@ from filterd.core.sms import text_of
 from trainer.attacks import mail, pages, text
 from trainer.example import Example
 
-__all__ = ["ATTACKS", "NOTHING", "Attack", "Borrowed"]
+__all__ = ["ATTACKS", "NOTHING", "SPAM_ONLY", "Attack", "Borrowed"]
 
+SPAM_ONLY = ("good-words", "ham-words", "ham-messages", "subject-only", "image-only")
+"""Beginnings of the names of attacks that add ham or leave nothing: nobody does this to ham."""
 _BOTH = (Channel.EMAIL, Channel.SMS)
 _EMAIL = (Channel.EMAIL,)
 Plain = Callable[[str, random.Random, float], str]

@@ -203,6 +203,12 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
+def sources_at(channel: Channel, data: Path) -> tuple[Source, ...]:
+    """The sources of one channel that can be read: without a data folder only those that come with the trainer."""
+    every = sources_of(channel)
+    return every if data.is_dir() else tuple(source for source in every if source.is_packaged or not source.file)
+
+
 def sources_of(channel: Channel) -> tuple[Source, ...]:
     """The sources of one channel, in a fixed order."""
     return tuple(source for source in SOURCES if source.channel is channel)

@@ -19,7 +19,7 @@ from filterd.core.message import ParseLimits
 from filterd.core.tokens import Extractor
 from filterd.errors import Unscannable
 from filterd.inference.loaded import LoadedModel
-from trainer.attacks import ATTACKS, Attack
+from trainer.attacks import ATTACKS, SPAM_ONLY, Attack
 from trainer.config import SplitConfig
 from trainer.example import Example, Label
 from trainer.measurement import Measurement, Table
@@ -33,8 +33,6 @@ _HAM_LOSS = 0.01
 _SAMPLE, _FAST_SAMPLE = 200, 12
 """Most messages per corpus and label that are attacked."""
 _CONTROL = "rebuilt"
-_NOT_ON_HAM = ("good-words", "ham-words", "ham-messages", "subject-only", "image-only")
-"""Attacks that add ham or leave nothing: nobody does this to ham."""
 _SHOWN = (
     *("typos-10", "leet-100", "homoglyphs-100", "zero-width-characters", "bidi-reversed", "spaced-30"),
     *("hidden-display", "good-words-30", "ham-messages-3"),
@@ -115,7 +113,7 @@ def _attacks(channel: Channel, model: LoadedModel) -> list[Attack]:
 
 
 def _is_target(attack: Attack, example: Example) -> bool:
-    return example.label is Label.SPAM or not attack.name.startswith(_NOT_ON_HAM)
+    return example.label is Label.SPAM or not attack.name.startswith(SPAM_ONLY)
 
 
 def _rng(context: Context, attack: Attack, example: Example) -> random.Random:

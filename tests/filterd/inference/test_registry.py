@@ -84,6 +84,45 @@ def test_promote_when_done_twice_remembers_the_previous(registry: Registry, sour
     assert (registry.current(SMS), registry.previous(SMS)) == ("sms-one", "sms-two")
 
 
+def test_prune_when_more_served_than_are_kept_then_the_oldest_go_and_what_waits_stays(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    ids = [f"sms-{n}" for n in range(1, 6)]
+    for id in ids:
+        registry.publish(write_bundle(tmp_path / "made" / id, SMS, id=id))
+    for id in ("sms-2", "sms-3", "sms-4"):
+        registry.promote(SMS, id)
+
+    assert registry.prune(SMS, 2) == ("sms-1", "sms-2")
+    assert registry.list(SMS) == ("sms-3", "sms-4", "sms-5")
+    assert (registry.current(SMS), registry.previous(SMS)) == ("sms-4", "sms-3")
+    assert registry.prune(SMS, 2) == ()
+
+
+def test_prune_when_an_old_bundle_was_promoted_again_then_it_stays(registry: Registry, tmp_path: Path) -> None:
+    for id in ("sms-1", "sms-2", "sms-3", "sms-1"):
+        registry.promote(SMS, registry.publish(write_bundle(tmp_path / "made" / id, SMS, id=id)))
+
+    assert registry.prune(SMS, 2) == ("sms-2",)
+    assert registry.current(SMS) == "sms-1"
+
+
+def test_prune_when_an_old_bundle_is_on_trial_then_it_stays(registry: Registry, tmp_path: Path) -> None:
+    for id in ("sms-1", "sms-2", "sms-3"):
+        registry.promote(SMS, registry.publish(write_bundle(tmp_path / "made" / id, SMS, id=id)))
+    registry.try_out(SMS, Trial(id="sms-1", share=0.5, decides=False))
+
+    assert registry.prune(SMS, 1) == ("sms-2",)
+    assert registry.list(SMS) == ("sms-1", "sms-3")
+
+
+def test_prune_when_nothing_was_promoted_then_nothing_goes(registry: Registry, source: Path) -> None:
+    registry.publish(source)
+
+    assert registry.prune(SMS, 1) == ()
+    assert registry.list(SMS) == ("sms-one",)
+
+
 def test_promote_when_unknown_raises_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound):
         registry.promote(SMS, "sms-none")
