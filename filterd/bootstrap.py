@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from filterd import __version__, log, preflight, state
 from filterd import config as configuration
 from filterd.admin import AdminApp
+from filterd.calibration_keeper import CalibrationKeeper
 from filterd.clock import SystemClock
 from filterd.config import Loaded
 from filterd.core.envelope import Channel
@@ -34,6 +35,7 @@ from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, HttpEdge
 from filterd.inference.online import SiteWeights
 from filterd.inference.registry import Registry, packaged_models
+from filterd.inference.site_calibration import SiteCalibrations
 from filterd.listeners import Listener
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.notify import Notifier
@@ -152,6 +154,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
     memory, correction = ReportedMemory(), SiteWeights()
+    calibrations = SiteCalibrations(correction)
     pipeline = Pipeline(
         scanner=scanners,
         store=books,
@@ -160,7 +163,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         settings=settings,
         memory=memory,
-        correction=correction,
+        correction=calibrations,
     )
     learning = config.learning
     caps = Caps(
@@ -173,6 +176,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         followers=[
             CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
         ],
+        polled=[CalibrationKeeper(calibrations, store.quality, models=lambda: scanners.models, metrics=metrics)],
         clock=clock,
         metrics=metrics,
         days=learning.memory_days,

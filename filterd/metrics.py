@@ -121,6 +121,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.site_calibrated = Gauge(
+            "filterd_site_calibrated",
+            "1 while this site's calibration holds for the model in service.",
+            ("channel",),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.webhooks = Counter("filterd_webhooks", "Webhook calls.", ("provider", "result"), registry=registry)
         self.sms_forward_failures = Counter(
             "filterd_sms_forward_failures", "Failed calls of a customer's URL.", ("provider",), registry=registry

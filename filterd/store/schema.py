@@ -277,6 +277,21 @@ class ScannedRecord(Base):
     tokens: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class CalibrationRecord(Base):
+    """A site's own calibration of one bundle."""
+
+    __tablename__ = "calibration"
+    __table_args__ = (PrimaryKeyConstraint("channel", "model"),)
+
+    channel: Mapped[str] = mapped_column(String(8))
+    model: Mapped[str] = mapped_column(String(128))
+    scale: Mapped[float]
+    bias: Mapped[float]
+    labels: Mapped[int]
+    set_at: Mapped[datetime]
+    set_by: Mapped[str]
+
+
 class SmsMessageRecord(Base):
     """One SMS in the inbox or outbox."""
 

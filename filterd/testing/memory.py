@@ -24,6 +24,7 @@ from filterd.ports import (
 from filterd.replies import HELD
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
+from filterd.testing.quality import MemoryQuality
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class MemoryStore:
         self._scans: dict[MessageId, Scan] = {}
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
+        self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
 
     def _check(self) -> datetime:
         if self.failure is not None:

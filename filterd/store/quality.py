@@ -1,0 +1,62 @@
+"""What the store knows about quality: site calibrations, audits and tallies, behind one name of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from filterd.core.envelope import Channel
+from filterd.core.site_calibration import LabelledLogit
+from filterd.ports import Clock
+from filterd.quality_ports import SiteCalibration
+from filterd.store import calibrations
+from filterd.store.quarantine import audit
+
+T = TypeVar("T")
+
+
+class Transactions(Protocol):
+    """Runs one operation in one transaction."""
+
+    def __call__(self, operation: Callable[[Connection], T], /) -> Awaitable[T]:
+        """What it returned. Raises StoreUnavailable."""
+        ...
+
+
+class SqlQuality:
+    """Implements ``quality_ports``."""
+
+    def __init__(self, read: Transactions, write: Transactions, clock: Clock) -> None:
+        self._read = read
+        self._write = write
+        self._clock = clock
+
+    async def calibrations(self) -> Sequence[SiteCalibration]:
+        """See ``quality_ports.Calibrations``."""
+        return await self._read(calibrations.listed)
+
+    async def set_calibration(self, new: SiteCalibration) -> None:
+        """See ``quality_ports.Calibrations``."""
+        await self._write(partial(calibrations.put, new=new))
+
+    async def drop_calibration(self, channel: Channel, model: str, by: str) -> bool:
+        """See ``quality_ports.Calibrations``."""
+
+        def drop(connection: Connection) -> bool:
+            was_there = calibrations.drop(connection, channel, model)
+            if was_there:
+                audit(connection, self._clock.now(), by, "uncalibrated", model)
+            return was_there
+
+        return await self._write(drop)
+
+    async def labelled_logits(self, channel: Channel, model: str, *, most: int) -> Sequence[LabelledLogit]:
+        """See ``quality_ports.Calibrations``."""
+        return await self._read(partial(calibrations.labelled, channel=channel, model=model, most=most))
+
+    async def spam_share(self, channel: Channel, model: str, *, most: int) -> float | None:
+        """See ``quality_ports.Calibrations``."""
+        return await self._read(partial(calibrations.spam_share, channel=channel, model=model, most=most))
