@@ -41,6 +41,7 @@ from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.notify import Notifier
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
+from filterd.quality_keeper import QualityKeeper
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
@@ -82,6 +83,7 @@ def pipeline_settings(config: Config) -> Settings:
         scan_down=config.policy.scan_down,
         scan_down_defer_seconds=config.policy.scan_down_defer_seconds,
         is_tagging_when_store_down=config.policy.store_down == "tag",
+        audit_ratio=config.learning.audit_ratio,
         policy_version=version_of(config),
     )
 
@@ -245,7 +247,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
     if has_chores:
-        tasks["chores"] = lambda: keeper.chores(store)
+        quality = QualityKeeper(store.quality, models=lambda: scanners.models, clock=clock, metrics=metrics)
+        tasks |= {"chores": lambda: keeper.chores(store), "quality": quality.watch}
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from filterd.core.bundle import Calibration
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.site_calibration import LabelledLogit
+from filterd.core.verdict import Action, Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,4 +48,63 @@ class Calibrations(Protocol):
 
     async def spam_share(self, channel: Channel, model: str, *, most: int) -> float | None:
         """Mean probability of the latest messages of this bundle, [0, 1]; None without any. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many messages were alike."""
+
+    channel: Channel
+    model: str
+    """Empty where nothing scored them."""
+    action: Action
+    script: str
+    """A ``Script``, or empty where it is not known."""
+    score: int
+    """How many of ``core.quality.SCORE_EDGES`` the probability reached; -1 without one."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledVerdict:
+    """A message with the latest label that stands on it."""
+
+    message: MessageId
+    channel: Channel
+    received_at: datetime
+    model: str
+    action: Action
+    probability: float | None
+    label: Label
+    is_audit: bool
+
+
+class Tallies(Protocol):
+    """What the quality of the filter is estimated from. None of these reads many rows, however many there are."""
+
+    async def tally(self, since: datetime, until: datetime, *, most: int) -> Sequence[Tally]:
+        """The first ``most`` messages received at ``since`` or later and before ``until``. Raises StoreUnavailable."""
+        ...
+
+    async def model_at(self, channel: Channel, moment: datetime) -> tuple[str, datetime] | None:
+        """The model that judged first at ``moment`` or later, and when; None where the channel is not found soon.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    async def labelled_since(self, since: datetime, *, most: int) -> Sequence[LabelledVerdict]:
+        """Messages received at ``since`` or later that are labelled, the latest labels first.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    async def audits_waiting(self, since: datetime) -> Mapping[Channel, int]:
+        """Messages of the audit received at ``since`` or later that have no label. Raises StoreUnavailable."""
+        ...
+
+    async def newest_labels(self) -> Mapping[Channel, datetime]:
+        """When the latest label that stands was given. Raises StoreUnavailable."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -11,8 +12,8 @@ from sqlalchemy import Connection
 from filterd.core.envelope import Channel
 from filterd.core.site_calibration import LabelledLogit
 from filterd.ports import Clock
-from filterd.quality_ports import SiteCalibration
-from filterd.store import calibrations
+from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally
+from filterd.store import calibrations, tallies
 from filterd.store.quarantine import audit
 
 T = TypeVar("T")
@@ -60,3 +61,23 @@ class SqlQuality:
     async def spam_share(self, channel: Channel, model: str, *, most: int) -> float | None:
         """See ``quality_ports.Calibrations``."""
         return await self._read(partial(calibrations.spam_share, channel=channel, model=model, most=most))
+
+    async def tally(self, since: datetime, until: datetime, *, most: int) -> Sequence[Tally]:
+        """See ``quality_ports.Tallies``."""
+        return await self._read(partial(tallies.tally, since=since, until=until, most=most))
+
+    async def model_at(self, channel: Channel, moment: datetime) -> tuple[str, datetime] | None:
+        """See ``quality_ports.Tallies``."""
+        return await self._read(partial(tallies.model_at, channel=channel, moment=moment))
+
+    async def labelled_since(self, since: datetime, *, most: int) -> Sequence[LabelledVerdict]:
+        """See ``quality_ports.Tallies``."""
+        return await self._read(partial(tallies.labelled_since, since=since, most=most))
+
+    async def audits_waiting(self, since: datetime) -> Mapping[Channel, int]:
+        """See ``quality_ports.Tallies``."""
+        return await self._read(partial(tallies.audits_waiting, since=since))
+
+    async def newest_labels(self) -> Mapping[Channel, datetime]:
+        """See ``quality_ports.Tallies``."""
+        return await self._read(tallies.newest_labels)

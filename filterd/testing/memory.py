@@ -467,6 +467,8 @@ def _row(verdict: Verdict) -> VerdictRow:
         reports=decision.reports,
         evidence=scan.evidence if scan else (),
         signals=scan.signals if scan else (),
+        script=scan.script.value if scan else "",
+        is_audit=verdict.is_audit,
     )
 
 

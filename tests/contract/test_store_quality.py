@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel
-from filterd.core.verdict import Label
+from filterd.core.verdict import Action, Label, Script, Verdict
 from filterd.feedback_ports import Labels
-from filterd.quality_ports import SiteCalibration
+from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally
 from filterd.testing import FixedClock, a_scan
 from tests.contract.stores import HOLD, Store, envelope, label, nth, sms_envelope, verdict
 
@@ -82,3 +84,103 @@ async def test_spam_share_is_the_mean_probability_of_the_latest_messages(store: 
 
     assert await store.quality.spam_share(Channel.EMAIL, "test-model", most=2) == pytest.approx(0.375)
     assert await store.quality.spam_share(Channel.EMAIL, "other", most=2) is None
+
+
+# Tallies
+
+
+def judged(n: int, clock: FixedClock, probability: float = 0.97, **fields: Any) -> Verdict:
+    """A verdict on a message of now; ``fields`` are of its scan."""
+    scan = replace(a_scan(probability), **fields)
+    return replace(verdict(envelope(n), replace(HOLD, scan=scan)), received_at=clock.now())
+
+
+async def test_tally_counts_alike_verdicts_of_a_time(store: Store, clock: FixedClock) -> None:
+    start = clock.now()
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {},
+        {"script": Script.CJK},
+        {"probability": 0.02},
+        {"model": "m2"},
+    )
+    for n, fields in enumerate(changes, 1):
+        await store.record(judged(n, clock, **fields))
+        clock.advance(60)
+    unscored = replace(HOLD, action=Action.ACCEPT, scan=None)
+    await store.record(replace(verdict(sms_envelope(6), unscored), received_at=clock.now()))
+
+    async def counted(minutes: int, most: int = 100) -> set[Tally]:
+        return set(await store.quality.tally(start, start + timedelta(minutes=minutes), most=most))
+
+    held = Tally(channel=Channel.EMAIL, model="test-model", action=Action.QUARANTINE, script="latin", score=7, count=2)
+    assert await counted(2) == {held}
+    assert await counted(5) == {
+        held,
+        replace(held, script="cjk", count=1),
+        replace(held, score=2, count=1),
+        replace(held, model="m2", count=1),
+    }
+    assert await counted(5, most=1) == {replace(held, count=1)}
+    nothing = Tally(channel=Channel.SMS, model="", action=Action.ACCEPT, script="", score=-1, count=1)
+    assert nothing in await counted(6)
+
+
+async def test_model_at_is_the_first_to_judge_from_a_moment_on(store: Store, clock: FixedClock) -> None:
+    start = clock.now()
+    for n, model in enumerate(("m1", "m2"), 1):
+        await store.record(judged(n, clock, model=model))
+        clock.advance(60)
+
+    assert await store.quality.model_at(Channel.EMAIL, start) == ("m1", start)
+    second = start + timedelta(seconds=60)
+    assert await store.quality.model_at(Channel.EMAIL, start + timedelta(seconds=1)) == ("m2", second)
+    assert await store.quality.model_at(Channel.EMAIL, clock.now()) is None
+    assert await store.quality.model_at(Channel.SMS, start) is None
+
+
+async def test_labelled_verdicts_have_the_latest_label_and_the_audit_mark(
+    store: Store, other: Store, clock: FixedClock
+) -> None:
+    await store.record(judged(1, clock), replace(judged(2, clock), is_audit=True), judged(3, clock))
+    await store.add_feedback(label(1, Label.SPAM))
+    await store.add_feedback(label(1, Label.HAM, "bob"))
+    await store.add_feedback(label(2))
+    await store.add_feedback(label(3))
+    await store.revoke(Labels(message=nth(3)), "root")
+
+    found = await other.quality.labelled_since(clock.now(), most=10)
+
+    first = LabelledVerdict(
+        message=nth(2),
+        channel=Channel.EMAIL,
+        received_at=clock.now(),
+        model="test-model",
+        action=Action.QUARANTINE,
+        probability=0.97,
+        label=Label.SPAM,
+        is_audit=True,
+    )
+    assert list(found) == [first, replace(first, message=nth(1), label=Label.HAM, is_audit=False)]
+    assert not await store.quality.labelled_since(clock.now() + timedelta(seconds=1), most=10)
+
+
+async def test_audit_waits_until_it_is_labelled(store: Store, clock: FixedClock) -> None:
+    await store.record(*(replace(judged(n, clock), is_audit=n < 3) for n in (1, 2, 3)))
+    assert await store.quality.audits_waiting(clock.now()) == {Channel.EMAIL: 2}
+
+    await store.add_feedback(label(1))
+
+    assert await store.quality.audits_waiting(clock.now()) == {Channel.EMAIL: 1}
+    assert await store.quality.audits_waiting(clock.now() + timedelta(seconds=1)) == {}
+
+
+async def test_newest_label_is_the_latest_that_stands(store: Store, clock: FixedClock) -> None:
+    assert await store.quality.newest_labels() == {}
+
+    await store.record(judged(1, clock), judged(2, clock))
+    for n in (1, 2):
+        await store.add_feedback(replace(label(n), given_at=clock.now() + timedelta(seconds=n)))
+    await store.revoke(Labels(message=nth(2)), "root")
+
+    assert await store.quality.newest_labels() == {Channel.EMAIL: clock.now() + timedelta(seconds=1)}
