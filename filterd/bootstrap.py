@@ -131,6 +131,7 @@ def _api_parts(store: SqlStore, releaser: Releaser, metrics: Metrics, events: lo
         quarantine=store,
         ledger=store,
         tokens=store,
+        questions=store.quality,
         releaser=releaser,
         clock=SystemClock(),
         metrics=metrics,

@@ -17,6 +17,7 @@ from filterd.commands import (
     explain,
     model,
     quarantine,
+    questions,
     report,
     serve,
     token,
@@ -45,6 +46,7 @@ def build() -> typer.Typer:
     app.command("explain")(explain.run)
     app.command("report")(report.run)
     app.command("undo")(undo.run)
+    app.command("questions")(questions.run)
     app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")
     app.add_typer(token.app, name="token")

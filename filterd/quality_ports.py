@@ -11,6 +11,7 @@ from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.site_calibration import LabelledLogit
 from filterd.core.verdict import Action, Label
+from filterd.ports import VerdictRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,4 +108,25 @@ class Tallies(Protocol):
 
     async def newest_labels(self) -> Mapping[Channel, datetime]:
         """When the latest label that stands was given. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlabelled:
+    """What questions are chosen from."""
+
+    rows: Sequence[VerdictRow]
+    """Verdicts on messages without a label that reached a recipient or the quarantine, the newest first."""
+    known: Sequence[str]
+    """Fingerprints of messages that are labelled, the latest labels first."""
+
+
+class Questions(Protocol):
+    """What people could be asked about."""
+
+    async def unlabelled(self, since: datetime, *, most: int) -> Unlabelled:
+        """The latest ``most`` messages received at ``since`` or later, and as many of the audit.
+
+        Raises StoreUnavailable.
+        """
         ...

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from filterd.core.envelope import Channel
 from filterd.core.site_calibration import LabelledLogit
 from filterd.ports import Clock
-from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally
+from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally, Unlabelled
 from filterd.store import calibrations, tallies
 from filterd.store.quarantine import audit
 
@@ -81,3 +81,7 @@ class SqlQuality:
     async def newest_labels(self) -> Mapping[Channel, datetime]:
         """See ``quality_ports.Tallies``."""
         return await self._read(tallies.newest_labels)
+
+    async def unlabelled(self, since: datetime, *, most: int) -> Unlabelled:
+        """See ``quality_ports.Questions``."""
+        return await self._read(partial(tallies.unlabelled, since=since, most=most))

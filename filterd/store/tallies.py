@@ -10,12 +10,19 @@ from sqlalchemy import ColumnElement, Connection, Subquery, case, func, select
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.quality import SCORE_EDGES
-from filterd.core.verdict import Action, Label
-from filterd.quality_ports import LabelledVerdict, Tally
+from filterd.core.verdict import Action, Label, OutcomeKind
+from filterd.quality_ports import LabelledVerdict, Tally, Unlabelled
 from filterd.store.schema import FeedbackRecord, VerdictRecord
+from filterd.store.verdicts import verdict_from
 
 _LOOKED_AT = 2_000
 """Verdicts among which one of a channel is looked for."""
+
+
+_KNOWN = 100
+"""Labels whose texts are asked about no more."""
+_LABELLED = select(FeedbackRecord.message_id).where(FeedbackRecord.revoked_at.is_(None))
+_REACHED = (OutcomeKind.RELAYED.value, OutcomeKind.HELD.value)
 
 
 def tally(connection: Connection, since: datetime, until: datetime, most: int) -> Sequence[Tally]:
@@ -89,10 +96,9 @@ def labelled_since(connection: Connection, since: datetime, most: int) -> Sequen
 def audits_waiting(connection: Connection, since: datetime) -> Mapping[Channel, int]:
     """Audited messages without a label, through their own index."""
     table = VerdictRecord
-    labelled = select(FeedbackRecord.message_id).where(FeedbackRecord.revoked_at.is_(None))
     query = (
         select(table.channel, func.count(table.id.distinct()))
-        .where(table.is_audit, table.received_at >= since, table.id.not_in(labelled))
+        .where(table.is_audit, table.received_at >= since, table.id.not_in(_LABELLED))
         .group_by(table.channel)
     )
     return {Channel(channel): count for channel, count in connection.execute(query)}
@@ -108,3 +114,23 @@ def newest_labels(connection: Connection) -> Mapping[Channel, datetime]:
         if moment is not None:
             found[channel] = moment
     return found
+
+
+def unlabelled(connection: Connection, since: datetime, most: int) -> Unlabelled:
+    """The latest messages without a label, and those of the audit; and what the latest labels are about."""
+    table = VerdictRecord
+    query = (
+        select(table)
+        .where(table.received_at >= since, table.outcome.in_(_REACHED), table.id.not_in(_LABELLED))
+        .order_by(table.received_at.desc(), table.part)
+        .limit(most)
+    )
+    found = {(r.id, r.part): r for q in (query, query.where(table.is_audit)) for r in connection.execute(q)}
+    texts = (
+        select(FeedbackRecord.fingerprint)
+        .where(FeedbackRecord.revoked_at.is_(None), FeedbackRecord.fingerprint != "")
+        .order_by(FeedbackRecord.id.desc())
+        .limit(_KNOWN)
+    )
+    newest = sorted(found.values(), key=lambda row: (row.received_at, row.id), reverse=True)
+    return Unlabelled(rows=tuple(map(verdict_from, newest)), known=tuple(connection.scalars(texts)))

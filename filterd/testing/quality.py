@@ -11,7 +11,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.quality import SCORE_EDGES
 from filterd.core.site_calibration import LabelledLogit
 from filterd.ports import VerdictRow
-from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally
+from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally, Unlabelled
 from filterd.testing.ledger import MemoryLedger
 
 Rows = Mapping[tuple[MessageId, tuple[str, ...]], VerdictRow]
@@ -115,6 +115,20 @@ class MemoryQuality:
             channel = channels[given.message_id]
             newest[channel] = max(given.given_at, newest.get(channel, given.given_at))
         return newest
+
+    async def unlabelled(self, since: datetime, *, most: int) -> Unlabelled:
+        """See ``quality_ports.Questions``."""
+        self._check()
+        texts = {row.id: row.fingerprint for row in self._rows.values()}
+        labelled = [given.message_id for given in reversed(self._ledger.standing())]
+        newest = [
+            row
+            for row in sorted(self._by_time(since), key=lambda row: (row.received_at, row.id), reverse=True)
+            if row.id not in labelled and row.outcome in {"relayed", "held"}
+        ]
+        audit = [row for row in newest if row.is_audit][:most]
+        rows = tuple(row for row in newest if row in newest[:most] or row in audit)
+        return Unlabelled(rows=rows, known=tuple(texts[id] for id in labelled if texts[id]))
 
     def _by_time(self, since: datetime) -> list[VerdictRow]:
         rows = [row for row in self._rows.values() if row.received_at >= since]

@@ -25,7 +25,7 @@ from filterd.ports import (
     Upkeep,
     VerdictStore,
 )
-from filterd.quality_ports import Calibrations, Tallies
+from filterd.quality_ports import Calibrations, Questions, Tallies
 from filterd.store.retention import Retention
 from filterd.testing import a_scan, an_envelope
 
@@ -35,7 +35,7 @@ RELAYED = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250, enhanced="2.0.
 KEEP = Retention(verdict_days=30, quarantine_days=30, feedback_days=30, sms_days=30)
 
 
-class Quality(Calibrations, Tallies, Protocol):
+class Quality(Calibrations, Tallies, Questions, Protocol):
     """All ports about quality."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel
-from filterd.core.verdict import Action, Label, Script, Verdict
+from filterd.core.verdict import Action, Label, Outcome, OutcomeKind, Reply, Script, Verdict
 from filterd.feedback_ports import Labels
 from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally
 from filterd.testing import FixedClock, a_scan
@@ -184,3 +184,26 @@ async def test_newest_label_is_the_latest_that_stands(store: Store, clock: Fixed
     await store.revoke(Labels(message=nth(2)), "root")
 
     assert await store.quality.newest_labels() == {Channel.EMAIL: clock.now() + timedelta(seconds=1)}
+
+
+# Questions
+
+
+async def test_unlabelled_are_the_latest_that_reached_somebody_and_the_audit(store: Store, clock: FixedClock) -> None:
+    refused = Outcome(kind=OutcomeKind.REFUSED, reply=Reply(code=550))
+    await store.record(judged(9, clock))
+    clock.advance(60)
+    start = clock.now()
+    for n in (1, 2, 3, 4, 5):
+        made = judged(n, clock, fingerprint=f"{n:064x}")
+        await store.record(replace(made, is_audit=n == 1, outcome=refused if n == 4 else made.outcome))
+        clock.advance(60)
+    await store.add_feedback(label(3))
+
+    found = await store.quality.unlabelled(start, most=1)
+    everything = await store.quality.unlabelled(start, most=10)
+
+    assert [row.id for row in found.rows] == [nth(5), nth(1)]
+    assert [row.id for row in everything.rows] == [nth(5), nth(2), nth(1)]
+    assert [row.is_audit for row in everything.rows] == [False, False, True]
+    assert list(found.known) == [f"{3:064x}"]

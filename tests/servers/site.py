@@ -53,9 +53,9 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, store: str = "") -> Iterator[Gateway]:
+def gateway(folder: Path, store: str = "", settings: str = "") -> Iterator[Gateway]:
     ports, config = Ports.free(), folder / "filterd.toml"
-    extra = f'[store]\nurl = "{store}"\n' if store else ""
+    extra = settings + (f'[store]\nurl = "{store}"\n' if store else "")
     with on_a_thread(MailSink(folder / "delivered")) as next_hop:
         write_config(config, ports, state=folder / "state", next_hop=next_hop, extra=extra, workers=2)
         token = command(config, "token", "create", "root", "--scope", "admin").split()[-1]
