@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge
 
 from filterd import __version__, log, parent, state
+from filterd.calibration_keeper import CalibrationKeeper
 from filterd.clock import SystemClock
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
@@ -28,6 +29,7 @@ from filterd.fuzzy.campaigns import weights
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, Deferred, HttpEdge
 from filterd.inference.online import SiteWeights
+from filterd.inference.site_calibration import SiteCalibrations
 from filterd.labeller import Labeller
 from filterd.mail_reports import MailReports
 from filterd.metrics import Metrics
@@ -35,6 +37,7 @@ from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
+from filterd.quality_keeper import QualityKeeper
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
@@ -64,6 +67,7 @@ def pipeline_settings(config: Config) -> Settings:
         scan_down=config.policy.scan_down,
         scan_down_defer_seconds=config.policy.scan_down_defer_seconds,
         is_tagging_when_store_down=config.policy.store_down == "tag",
+        audit_ratio=config.learning.audit_ratio,
         policy_version=version_of(config),
     )
 
@@ -107,6 +111,7 @@ def _web(
         quarantine=store,
         ledger=store,
         tokens=store,
+        questions=store.quality,
         releaser=releaser,
         clock=SystemClock(),
         metrics=metrics,
@@ -145,6 +150,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     stack.push_async_callback(trial.close)
+    calibrations = SiteCalibrations(correction)
     pipeline = Pipeline(
         scanner=trial,
         store=books,
@@ -153,7 +159,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         settings=settings,
         memory=memory,
-        correction=correction,
+        correction=calibrations,
     )
     learning = config.learning
     caps = Caps(
@@ -166,6 +172,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         followers=[
             CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
         ],
+        polled=[CalibrationKeeper(calibrations, store.quality, models=lambda: scanners.models, metrics=metrics)],
         clock=clock,
         metrics=metrics,
         days=learning.memory_days,
@@ -251,7 +258,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
     if has_chores:
-        tasks["chores"] = lambda: keeper.chores(store)
+        quality = QualityKeeper(store.quality, models=lambda: scanners.models, clock=clock, metrics=metrics)
+        tasks |= {"chores": lambda: keeper.chores(store), "quality": quality.watch}
         tasks["guard"] = model_keeper.guard
         if learning.spool_dir:
             tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
@@ -269,9 +277,13 @@ def _candidates(
     config: Config, models: ModelFiles, ids: Mapping[Channel, str], events: log.Events, metrics: Metrics
 ) -> ScannerPool:
     """One scanner for the bundles on trial."""
+    store = config.store
+    settings = PoolSettings.of(
+        config.scan, keeps_inputs=store.input_retention_days > 0, is_explaining=store.keeps_words
+    )
     return ScannerPool(
         locate=lambda: models.candidates(ids),
-        settings=replace(PoolSettings.of(config.scan), scanners=1),
+        settings=replace(settings, scanners=1),
         events=events,
         metrics=metrics,
         is_in_service=False,

@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from filterd import __version__, failpoints
-from filterd.commands import check, config, db, explain, model, quarantine, report, serve, token, undo, verdicts
+from filterd.commands import (
+    calibrate,
+    check,
+    config,
+    db,
+    explain,
+    model,
+    quarantine,
+    questions,
+    report,
+    serve,
+    token,
+    undo,
+    verdicts,
+)
 from filterd.errors import ConfigError, FilterdError, TemporaryError, UsageError
 
 EXIT_CODES = ((ConfigError, 78), (UsageError, 2), (TemporaryError, 75))
@@ -32,6 +46,8 @@ def build() -> typer.Typer:
     app.command("explain")(explain.run)
     app.command("report")(report.run)
     app.command("undo")(undo.run)
+    app.command("questions")(questions.run)
+    app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")

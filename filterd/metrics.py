@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import values as prometheus_values
 
 from filterd.core.envelope import Channel
+from filterd.core.quality import Estimate
 from filterd.core.verdict import Action, Label, OutcomeKind, Reason, ScanFailure, Verdict
 
 STAGES = ("scan", "relay", "hold", "record", "total")
@@ -27,6 +28,9 @@ TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "f
 EDGES = ("smtp", "http")
 REPORT_ORIGINS = ("mail", "spool")
 REPORT_RESULTS = ("new", "repeated", "unknown", "unreadable", "refused", "failed")
+BOUNDS = ("low", "estimate", "high")
+AUDIT_STATES = ("waiting", "ham", "spam")
+DRIFTS = ("scores", "scripts", "share")
 UNJUDGED = ("too_large", "bare_newline", "loop", "busy", "broken", "client_gone")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
@@ -134,6 +138,14 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.site_calibrated = Gauge(
+            "filterd_site_calibrated",
+            "1 while this site's calibration holds for the model in service.",
+            ("channel",),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._add_quality(registry)
         self.webhooks = Counter("filterd_webhooks", "Webhook calls.", ("provider", "result"), registry=registry)
         self.sms_forward_failures = Counter(
             "filterd_sms_forward_failures", "Failed calls of a customer's URL.", ("provider",), registry=registry
@@ -172,6 +184,43 @@ class Metrics:
         )
         self._start_at_zero()
 
+    def _add_quality(self, registry: CollectorRegistry) -> None:
+        """What one worker works out from the store every minute; NaN stands for what is not known.
+
+        The others leave them at zero without a time: the most recent value is the one that shows.
+        """
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(name, meaning, labels, registry=registry, multiprocess_mode="livemostrecent")
+
+        self.ham_loss = gauge(
+            "filterd_ham_loss_ratio", "Ham not accepted / ham of 7 days, with 95 % bounds.", "channel", "bound"
+        )
+        self.spam_catch = gauge(
+            "filterd_spam_catch_ratio", "Spam not accepted / spam of 7 days, with 95 % bounds.", "channel", "bound"
+        )
+        self.audit_messages = gauge(
+            "filterd_audit_messages", "Messages of 7 days drawn at random to be labelled.", "channel", "state"
+        )
+        self.calibration_error = gauge(
+            "filterd_calibration_error_ratio",
+            "Expected calibration error on audited messages of 30 days; NaN below 20 labels.",
+            "channel",
+        )
+        self.drift = gauge(
+            "filterd_drift_psi",
+            "Population stability index of the last day against the model's first week; NaN before there are both.",
+            "channel",
+            "of",
+        )
+        self.label_age = gauge(
+            "filterd_label_age_seconds", "Since the latest label that stands was given; NaN without one.", "channel"
+        )
+        self.model_age = gauge(
+            "filterd_model_age_seconds", "Since the bundle in service was trained, by its id; NaN else.", "channel"
+        )
+        self.quality_computed = gauge("filterd_quality_timestamp_seconds", "When these estimates were last worked out.")
+
     @classmethod
     def unread(cls) -> Metrics:
         """Series that nobody scrapes, for commands."""
@@ -198,6 +247,12 @@ class Metrics:
             found = self._children[series, labels] = series.labels(*labels)
         return cast("Series", found)
 
+    def show_rates(self, channel: Channel, ham_loss: Estimate, spam_catch: Estimate) -> None:
+        """Show what is estimated of one channel."""
+        for series, found in ((self.ham_loss, ham_loss), (self.spam_catch, spam_catch)):
+            for bound, value in zip(BOUNDS, (found.low, found.estimate, found.high), strict=True):
+                series.labels(channel.value, bound).set(value)
+
     def _start_at_zero(self) -> None:
         channels = _values(Channel)
         _touch(self.messages, channels, _values(Action), _values(Reason))
@@ -213,6 +268,12 @@ class Metrics:
         _touch(self.feedback, _values(Label))
         _touch(self.reports, REPORT_ORIGINS, REPORT_RESULTS)
         _touch(self.sms_forward_failures, PROVIDERS)
+        for rate in (self.ham_loss, self.spam_catch):
+            _touch(rate, channels, BOUNDS)
+        _touch(self.audit_messages, channels, AUDIT_STATES)
+        _touch(self.drift, channels, DRIFTS)
+        for worked_out in (self.calibration_error, self.label_age, self.model_age, self.site_calibrated):
+            _touch(worked_out, channels)
         _touch(self.webhooks, PROVIDERS, WEBHOOK_RESULTS)
         _touch(self.model_swaps, ("loaded", "refused"))
 

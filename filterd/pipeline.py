@@ -16,6 +16,7 @@ from filterd.beside import beside_loop
 from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.headers import Stamp, find_release, stamp
 from filterd.core.policy import Policy, decide
+from filterd.core.quality import is_audited
 from filterd.core.reported import Report, certainty, resolve
 from filterd.core.verdict import (
     Action,
@@ -62,6 +63,8 @@ class Settings:
     scan_down: str = "ladder"
     scan_down_defer_seconds: float = 300.0
     is_tagging_when_store_down: bool = False
+    audit_ratio: float = 0.0
+    """Share of the messages that get through or are held, drawn at random to be labelled, [0, 1]."""
     policy_version: str = ""
     """Stands in every verdict: 12 hex digits of what was decided by."""
 
@@ -118,10 +121,8 @@ class Pipeline:
             timings["scan"] = self._clock.monotonic() - started
             outcomes = await self._act(judged, raw, relay, timings)
             timings["total"] = self._clock.monotonic() - started
-            version = self.settings.policy_version
             verdicts = tuple(
-                Verdict.of(part.envelope, len(raw), part.decision, outcome, MappingProxyType(timings), version)
-                for part, outcome in zip(judged, outcomes, strict=True)
+                self._verdict(part, len(raw), outcome, timings) for part, outcome in zip(judged, outcomes, strict=True)
             )
             for verdict in verdicts:
                 await self._record(verdict)
@@ -129,6 +130,15 @@ class Pipeline:
             self._metrics.in_flight.dec()
         failpoint("pipeline.recorded")
         return Processed(verdicts=verdicts, reply=_answer(outcomes))
+
+    def _verdict(self, part: Judged, size_bytes: int, outcome: Outcome, timings: Mapping[str, float]) -> Verdict:
+        settings, envelope = self.settings, part.envelope
+        verdict = Verdict.of(
+            envelope, size_bytes, part.decision, outcome, MappingProxyType(dict(timings)), settings.policy_version
+        )
+        # Nobody has a message that was refused, so nobody can label it.
+        can_audit = outcome.kind in _LABELLED_LATER and part.decision.reason is not Reason.RELEASED
+        return replace(verdict, is_audit=can_audit and is_audited(envelope.id, settings.audit_ratio))
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         """The decisions for all recipients, without acting on them: also for ``filterd check`` and replay."""
@@ -285,6 +295,7 @@ class Pipeline:
             self._events.record_failed(verdict.id, exc.detail)
 
 
+_LABELLED_LATER = {OutcomeKind.RELAYED, OutcomeKind.HELD}
 _OWN_LABEL = {Reason.HAM: Label.HAM, Reason.SPAM: Label.SPAM}
 
 

@@ -49,7 +49,9 @@ def policies_of(config: Config) -> Mapping[Channel, Policy]:
 
 def version_of(config: Config) -> str:
     """12 hex digits that stand for everything a decision depends on besides model and reports."""
-    text = json.dumps([config.policy.model_dump(mode="json"), config.learning.model_dump(mode="json")], sort_keys=True)
+    # Which messages are audited decides nothing.
+    learning = config.learning.model_dump(mode="json", exclude={"audit_ratio"})
+    text = json.dumps([config.policy.model_dump(mode="json"), learning], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -152,6 +152,10 @@ class VerdictRow:
     """Numbers of the reports that decided."""
     evidence: tuple[Evidence, ...] = ()
     signals: tuple[str, ...] = ()
+    script: str = ""
+    """What it is mostly written in, a ``Script``; empty where it was not scored."""
+    is_audit: bool = False
+    """Drawn at random to be labelled."""
 
 
 class VerdictStore(Protocol):

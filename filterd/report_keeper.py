@@ -69,6 +69,14 @@ class Follower(Protocol):
         ...
 
 
+class Polled(Protocol):
+    """What else people decide that every worker must see soon."""
+
+    async def refresh(self) -> None:
+        """Read it again. Raises StoreUnavailable."""
+        ...
+
+
 class ReportKeeper:
     """Reads the ledger into the memory."""
 
@@ -79,6 +87,7 @@ class ReportKeeper:
         *,
         weigh: Callable[[Sequence[Report]], Mapping[int, float]],
         followers: Sequence[Follower] = (),
+        polled: Sequence[Polled] = (),
         clock: Clock,
         metrics: Metrics,
         days: int,
@@ -86,10 +95,12 @@ class ReportKeeper:
     ) -> None:
         """``days`` a report is remembered (0: for as long as it stands), and the ``most`` of them.
 
-        ``weigh`` says what each of the newest reports is worth to others; it runs on a thread.
+        ``weigh`` says what each of the newest reports is worth to others; it runs on a thread. ``polled`` is asked
+        to refresh as often as the ledger is read.
         """
         self._weigh = weigh
         self._followers = followers
+        self._polled = polled
         self._memory = memory
         self._ledger = ledger
         self._clock = clock
@@ -112,6 +123,8 @@ class ReportKeeper:
 
     async def refresh(self) -> None:
         """Bring the memory up to date. Raises StoreUnavailable."""
+        for each in self._polled:
+            await each.refresh()
         superfluous = self._memory.take_superfluous()
         if superfluous:
             await self._ledger.retire(superfluous)

@@ -254,6 +254,10 @@ class LearningSettings(Section):
     )
     reporter_daily: Count = Field(30, description="Labels of one reporter a day that count for others.")
     sender_daily: Count = Field(60, description="Labels on mail of one sender domain a day that count for others.")
+    audit_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.002,
+        description="Share of the messages that get through or are held that is drawn at random to be labelled (filterd questions): what the quality metrics rest on.",
+    )
     campaign_reports: Count = Field(20, description="Labels on near copies of one message that count for others.")
     report_spam_to: Mailbox = Field(
         "", description="Address whose mail reports the messages attached to it as spam; empty turns it off."

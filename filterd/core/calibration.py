@@ -10,7 +10,17 @@ _MAX = 60.0
 """Past this log-odds the probability is 0 or 1 in double precision."""
 
 
+def log_odds(logit: float, calibration: Calibration) -> float:
+    """Calibrated log-odds of spam."""
+    return calibration.scale * logit + calibration.bias
+
+
 def probability(logit: float, calibration: Calibration) -> float:
     """P(spam) in [0, 1]. Source: Platt 1999, "Probabilistic outputs for support vector machines"."""
-    odds = max(-_MAX, min(_MAX, calibration.scale * logit + calibration.bias))
+    odds = max(-_MAX, min(_MAX, log_odds(logit, calibration)))
     return 1.0 / (1.0 + math.exp(-odds))
+
+
+def chained(first: Calibration, then: Calibration) -> Calibration:
+    """One calibration that does what both do, one after the other."""
+    return Calibration(scale=then.scale * first.scale, bias=then.scale * first.bias + then.bias)

@@ -59,6 +59,15 @@ class OutcomeKind(StrEnum):
     DEFERRED = "deferred"
 
 
+class Script(StrEnum):
+    """What a message is mostly written in, as far as the model looks."""
+
+    LATIN = "latin"
+    CYRILLIC = "cyrillic"
+    CJK = "cjk"
+    OTHER = "other"
+
+
 class Label(StrEnum):
     """Truth given by a corpus or a person."""
 
@@ -101,6 +110,7 @@ class Scan:
     """What the model read (``core.token_codec``), where that is kept; empty else."""
     hashing: str = ""
     """``hashing_key`` of those tokens."""
+    script: Script = Script.LATIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +186,8 @@ class Verdict:
     """Seconds per stage: scan, relay, hold."""
     policy: str = ""
     """Version of the policy that decided: 12 hex digits."""
+    is_audit: bool = False
+    """Drawn at random to be labelled, whatever was decided."""
 
     @classmethod
     def of(

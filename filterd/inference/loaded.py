@@ -23,6 +23,7 @@ from filterd.core.explain import explain
 from filterd.core.fingerprint import fingerprint
 from filterd.core.message import ParseLimits
 from filterd.core.normalize import NORMALIZER_VERSION
+from filterd.core.script import script_of
 from filterd.core.token_codec import hashing_key, pack
 from filterd.core.tokens import DEFAULT_HASHING, Encoded, Extracted, Extractor, Tokens
 from filterd.core.verdict import Evidence, Scan
@@ -238,4 +239,5 @@ def _scan(model: LoadedModel, found: Extracted, *, keeps_input: bool, is_explain
         calibration=model.spec.calibration,
         tokens=pack(encoded.tokens, model.spec.hashing) if keeps_input else b"",
         hashing=model.hashing if keeps_input else "",
+        script=script_of(model.spec.hashing.side, encoded.tokens.side.tolist()),
     )

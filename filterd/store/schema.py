@@ -134,6 +134,7 @@ class VerdictRecord(Base):
         Index(None, "received_at"),
         Index(None, "sender_key"),
         Index(None, "recipient_key"),
+        Index("ix_verdict_audit", "received_at", sqlite_where=text("is_audit = 1"), postgresql_where=text("is_audit")),
     )
 
     id: Mapped[str] = mapped_column(String(32))
@@ -168,6 +169,8 @@ class VerdictRecord(Base):
     evidence: Mapped[Any] = mapped_column(Exact)
     """[word, how far it moved the logit], strongest first."""
     signals: Mapped[Any] = mapped_column(Exact)
+    script: Mapped[str] = mapped_column(String(8))
+    is_audit: Mapped[bool]
 
 
 class HeldRecord(Base):
@@ -290,6 +293,21 @@ class DisagreementRecord(Base):
     incumbent: Mapped[str]
     incumbent_probability: Mapped[float]
     seen_at: Mapped[datetime]
+
+
+class CalibrationRecord(Base):
+    """A site's own calibration of one bundle."""
+
+    __tablename__ = "calibration"
+    __table_args__ = (PrimaryKeyConstraint("channel", "model"),)
+
+    channel: Mapped[str] = mapped_column(String(8))
+    model: Mapped[str] = mapped_column(String(128))
+    scale: Mapped[float]
+    bias: Mapped[float]
+    labels: Mapped[int]
+    set_at: Mapped[datetime]
+    set_by: Mapped[str]
 
 
 class SmsMessageRecord(Base):

@@ -65,6 +65,8 @@ def row_from(verdict: Verdict) -> dict[str, Any]:
         "reports": list(decision.reports),
         "evidence": [[found.token, round(found.weight, 5)] for found in scan.evidence] if scan else [],
         "signals": list(scan.signals) if scan else [],
+        "script": scan.script.value if scan else "",
+        "is_audit": verdict.is_audit,
     }
 
 
@@ -94,6 +96,8 @@ def verdict_from(row: Row[Any]) -> VerdictRow:
         reports=tuple(row.reports),
         evidence=tuple(Evidence(token=token, weight=weight) for token, weight in row.evidence),
         signals=tuple(row.signals),
+        script=row.script,
+        is_audit=row.is_audit,
     )
 
 

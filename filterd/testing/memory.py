@@ -26,6 +26,7 @@ from filterd.ports import (
 from filterd.replies import HELD
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
+from filterd.testing.quality import MemoryQuality
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class MemoryStore:
         self._scans: dict[MessageId, Scan] = {}
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
+        self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
 
     def _check(self) -> datetime:
         if self.failure is not None:
@@ -516,6 +518,8 @@ def _row(verdict: Verdict) -> VerdictRow:
         reports=decision.reports,
         evidence=scan.evidence if scan else (),
         signals=scan.signals if scan else (),
+        script=scan.script.value if scan else "",
+        is_audit=verdict.is_audit,
     )
 
 

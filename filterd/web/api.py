@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import Channel, MessageId, address_key
+from filterd.core.questions import Why
 from filterd.core.verdict import Feedback, Label
 from filterd.errors import NotFound
 from filterd.feedback_ports import FeedbackLedger, Labels
@@ -27,12 +28,15 @@ from filterd.ports import (
     TokenStore,
     VerdictRow,
 )
+from filterd.quality_ports import Questions
+from filterd.questions import ask
 from filterd.release import Releaser
 from filterd.web.auth import identify, may
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEADER_BYTES = 65_536
 _MAX_PAGE = 200
+_MAX_QUESTIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class ApiParts:
     quarantine: Quarantine
     ledger: FeedbackLedger
     tokens: TokenStore
+    questions: Questions
     releaser: Releaser
     clock: Clock
     metrics: Metrics
@@ -171,6 +176,20 @@ class VerdictsOut(BaseModel):
     verdicts: tuple[VerdictOut, ...]
 
 
+class QuestionOut(VerdictOut):
+    """A message whose label would help, as the group of its recipients that is named first has it."""
+
+    why: Why
+    words: tuple[str, ...]
+    """What moved the probability most."""
+
+
+class QuestionsOut(BaseModel):
+    """What to ask about, the most useful first."""
+
+    questions: tuple[QuestionOut, ...]
+
+
 class _Bearer:
     """Lets bearers of a token with the scope in."""
 
@@ -201,6 +220,7 @@ def add_routes(app: FastAPI) -> None:
     router.add_api_route("/quarantine/{id}/release", release_held, methods=["POST"], response_model=ReleaseOut)
     router.add_api_route("/verdicts", list_verdicts, methods=["GET"])
     router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"])
+    router.add_api_route("/questions", list_questions, methods=["GET"])
     app.include_router(router)
 
 
@@ -312,6 +332,24 @@ async def show_verdicts(
     """What was decided about a message."""
     rows = await _parts(request).ledger.verdicts(_message_id(id))
     return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(_clean(row)) for row in rows))
+
+
+async def list_questions(
+    request: Request,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+    limit: Annotated[int, Query(ge=1, le=_MAX_QUESTIONS)] = 5,
+) -> QuestionsOut:
+    """The few messages whose label would help most; answered with ``POST /feedback``."""
+    parts = _parts(request)
+    return QuestionsOut(
+        questions=tuple(
+            QuestionOut.model_validate(
+                _clean(asked.verdict)
+                | {"why": asked.why, "words": tuple(_text(found.token) for found in asked.verdict.evidence)}
+            )
+            for asked in await ask(parts.questions, parts.clock, limit)
+        )
+    )
 
 
 def _parts(request: Request) -> ApiParts:

@@ -26,6 +26,7 @@ from filterd.ports import (
     Upkeep,
     VerdictStore,
 )
+from filterd.quality_ports import Calibrations, Questions, Tallies
 from filterd.store.retention import Retention
 from filterd.testing import a_scan, an_envelope
 
@@ -33,6 +34,10 @@ RAW = b"Subject: hello\r\nFrom: alice@example.org\r\n\r\nSPAM\r\n\x00\xff end\r\
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, detail="lenient", threshold=0.9, scan=a_scan(0.97))
 RELAYED = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250, enhanced="2.0.0", lines=("Ok",)))
 KEEP = Retention(verdict_days=30, quarantine_days=30, feedback_days=30, sms_days=30)
+
+
+class Quality(Calibrations, Tallies, Questions, Protocol):
+    """All ports about quality."""
 
 
 class Store(
@@ -52,6 +57,9 @@ class Store(
     Protocol,
 ):
     """All ports of the store."""
+
+    @property
+    def quality(self) -> Quality: ...
 
 
 def nth(n: int) -> MessageId:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp
-from filterd.core.verdict import Action, Decision, Reason, Reply
+from filterd.core.verdict import Action, Decision, Evidence, Outcome, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import StoreFull, StoreUnavailable
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
@@ -71,7 +71,14 @@ async def api() -> AsyncIterator[Api]:
         events=events,
     )
     parts = ApiParts(
-        quarantine=store, ledger=store, tokens=store, releaser=releaser, clock=clock, metrics=metrics, events=events
+        quarantine=store,
+        ledger=store,
+        tokens=store,
+        questions=store.quality,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
     )
 
     async def beside(_request: Request) -> PlainTextResponse:
@@ -91,6 +98,7 @@ CALLS = [
     ("POST", f"/quarantine/{ID}/release", Scope.QUARANTINE, {"label_ham": False}),
     ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
+    ("GET", "/questions", Scope.QUARANTINE, None),
 ]
 
 
@@ -307,6 +315,29 @@ async def test_verdicts_are_shown(api: Api) -> None:
     assert (verdict["action"], verdict["outcome"], verdict["probability"]) == ("quarantine", "held", 0.97)
 
 
+async def test_questions_are_the_messages_that_help_most_until_they_are_answered(api: Api) -> None:
+    scan = replace(a_scan(0.6), evidence=(Evidence(token="prize\udcff", weight=1.5),))
+    near = Decision(action=Action.TAG, reason=Reason.SPAM, threshold=0.6, scan=scan)
+    far = replace(near, scan=a_scan(0.999))
+    relayed = Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250))
+    for n, decision in ((2, far), (3, near)):
+        await api.store.record(Verdict.of(an_envelope(id=f"{n:032x}"), 1, decision, relayed, {}))
+
+    async def asked(limit: int) -> list[dict[str, Any]]:
+        response = await api.call("GET", "/questions", params={"limit": limit})
+        return response.json()["questions"]  # type: ignore[no-any-return]
+
+    assert [(question["id"][-1], question["why"]) for question in await asked(5)] == [
+        ("3", "threshold"),
+        ("2", "threshold"),
+    ]
+    (first,) = await asked(1)
+    assert first["words"] == ["prize?"]
+    await api.call("POST", "/feedback", Scope.FEEDBACK, {"id": first["id"], "label": "ham"})
+    assert [question["id"][-1] for question in await asked(5)] == ["2"]
+    assert (await api.call("GET", "/questions", params={"limit": 51})).status_code == 422
+
+
 async def test_other_routes_are_served_beside_it_untouched(api: Api) -> None:
     response = await api.client.get("/webhooks/x")
 
@@ -324,6 +355,7 @@ async def test_api_describes_itself(api: Api) -> None:
         "/quarantine/{id}/release",
         "/verdicts",
         "/verdicts/{id}",
+        "/questions",
     }
 
 

@@ -374,3 +374,29 @@ async def test_memory_hears_what_the_model_alone_would_have_said() -> None:
         await world.process(SPAM)
 
     assert world.memory.take_superfluous() == [1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "ratio", "is_audit"),
+    [
+        (HAM, 250, 1.0, True),
+        (SPAM, 250, 1.0, True),
+        (HAM, 550, 1.0, False),
+        (HAM, 451, 1.0, False),
+        (HAM, 250, 0.0, False),
+    ],
+    ids=["relayed", "held", "refused", "deferred", "none wanted"],
+)
+async def test_audit_draws_from_what_gets_through_or_is_held(
+    raw: bytes,
+    code: int,
+    ratio: float,
+    is_audit: bool,  # noqa: FBT001  # a table's column
+) -> None:
+    world = World(audit_ratio=ratio)
+    world.relay.reply = Reply(code=code, enhanced="2.0.0")
+
+    await world.process(raw)
+
+    (row,) = await world.store.verdicts(an_envelope().id)
+    assert row.is_audit is is_audit

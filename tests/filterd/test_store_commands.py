@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +20,19 @@ import structlog
 from filterd import cli
 from filterd.clock import SystemClock
 from filterd.core.envelope import MessageId
-from filterd.core.verdict import Action, Decision, Reason
+from filterd.core.verdict import (
+    Action,
+    Decision,
+    Evidence,
+    Feedback,
+    Label,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Reply,
+    Verdict,
+)
+from filterd.inference.registry import packaged_models, read_spec
 from filterd.store.engine import database_url
 from filterd.store.migrate import newest
 from filterd.store.sql import SqlStore
@@ -306,3 +321,68 @@ def test_unreachable_database_is_one_line(run: Run, monkeypatch: pytest.MonkeyPa
     assert err.startswith("filterd: database ")
     assert err.count("\n") == 1
     assert "hunter2" not in err
+
+
+def test_questions_name_messages_and_why_and_an_answer_ends_them(run: Run, store) -> None:
+    decision = replace(
+        HOLD, threshold=0.9, scan=replace(a_scan(0.92), evidence=(Evidence(token="\x1bprize", weight=1),))
+    )
+    envelope = replace(an_envelope(id=ID), received_at=SystemClock().now())
+    held = Outcome(kind=OutcomeKind.HELD, reply=Reply(code=250))
+    store(lambda store: store.record(Verdict.of(envelope, 1, decision, held, {})))
+
+    code, out, _ = run("questions")
+
+    assert code == 0
+    assert out.splitlines()[1].split("\t") == [
+        ID,
+        "threshold",
+        "quarantine",
+        "0.9200",
+        "alice@example.org",
+        "\N{REPLACEMENT CHARACTER}prize",
+    ]
+    run("report", "ham", ID)
+    assert len(run("questions")[1].splitlines()) == 1
+
+
+def test_calibrate_says_what_is_missing_and_undo_that_there_is_nothing(run: Run) -> None:
+    code, _, err = run("calibrate", "sms")
+
+    assert (code, err.startswith("filterd: 20 labels are missing: 0 of 20")) == (2, True)
+    code, _, err = run("calibrate", "--undo")
+    assert (code, "this site has no calibration of email-" in err) == (2, True)
+
+
+def test_calibrate_applies_what_is_better_audits_it_and_undo_takes_it_back(run: Run, store, state: Path) -> None:
+    spec = read_spec(packaged_models() / "email")
+
+    async def labelled(store: SqlStore) -> None:
+        for n in range(40):
+            scan = replace(a_scan(0.5), logit=(n - 20) / 5, model=spec.id)
+            envelope = an_envelope(id=f"{n + 1:032x}")
+            held = Outcome(kind=OutcomeKind.HELD, reply=Reply(code=250))
+            await store.record(Verdict.of(envelope, 1, replace(HOLD, scan=scan), held, {}))
+            label = Label.SPAM if n >= 28 else Label.HAM
+            await store.add_feedback(
+                Feedback(message_id=envelope.id, label=label, reporter="ann", given_at=SystemClock().now())
+            )
+
+    async def applied(store: SqlStore) -> list[float]:
+        return [site.calibration.bias for site in await store.quality.calibrations()]
+
+    store(labelled)
+    assert run("calibrate", "--dry-run")[1].endswith("would be applied\n")
+    assert store(applied) == []
+
+    code, out, _ = run("calibrate")
+
+    assert (code, out.splitlines()[-1]) == (0, "applied")
+    assert "40 labels, 12 of them spam" in out
+    (bias,) = store(applied)
+    assert bias < -0.5
+    assert run("calibrate", "--undo")[0] == 0
+    assert store(applied) == []
+    with contextlib.closing(sqlite3.connect(state / "filterd.db")) as database:
+        events = [row[0] for row in database.execute("SELECT event FROM audit ORDER BY id")]
+    assert events[-2:] == ["calibrated", "uncalibrated"]
