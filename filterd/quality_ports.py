@@ -9,9 +9,9 @@ from typing import Protocol
 
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.questions import Candidate
 from filterd.core.site_calibration import LabelledLogit
 from filterd.core.verdict import Action, Label
-from filterd.ports import VerdictRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +115,8 @@ class Tallies(Protocol):
 class Unlabelled:
     """What questions are chosen from."""
 
-    rows: Sequence[VerdictRow]
-    """Verdicts on messages without a label that reached a recipient or the quarantine, the newest first."""
+    candidates: Sequence[Candidate]
+    """Messages without a label that reached a recipient or the quarantine, the newest first."""
     known: Sequence[str]
     """Fingerprints of messages that are labelled, the latest labels first."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from filterd.core.questions import Candidate, Why, choose
+from filterd.core.questions import Why, choose
+from filterd.errors import NotFound
+from filterd.feedback_ports import FeedbackLedger
 from filterd.ports import Clock, VerdictRow
 from filterd.quality_ports import Questions
 
@@ -24,21 +27,14 @@ class Asked:
     verdict: VerdictRow
 
 
-async def ask(books: Questions, clock: Clock, limit: int) -> Sequence[Asked]:
+async def ask(books: Questions, ledger: FeedbackLedger, clock: Clock, limit: int) -> Sequence[Asked]:
     """At most ``limit`` of them. Raises StoreUnavailable."""
     found = await books.unlabelled(clock.now() - WINDOW, most=MOST)
-    rows = {row.id: row for row in reversed(found.rows)}
     # Fingerprints are compared pair by pair: too long for the event loop where a campaign is under way.
-    questions = await asyncio.to_thread(choose, [_candidate(row) for row in rows.values()], limit, found.known)
-    return tuple(Asked(why=question.why, verdict=rows[question.message]) for question in questions)
-
-
-def _candidate(row: VerdictRow) -> Candidate:
-    return Candidate(
-        message=row.id,
-        probability=row.probability,
-        threshold=row.threshold,
-        correction=row.correction,
-        fingerprint=row.fingerprint,
-        is_audit=row.is_audit,
-    )
+    questions = await asyncio.to_thread(choose, found.candidates, limit, found.known)
+    asked = []
+    for question in questions:
+        # What was erased meanwhile is not asked about.
+        with contextlib.suppress(NotFound):
+            asked.append(Asked(why=question.why, verdict=(await ledger.verdicts(question.message))[0]))
+    return tuple(asked)

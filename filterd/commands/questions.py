@@ -30,7 +30,7 @@ def run(
         from filterd.clock import SystemClock
         from filterd.questions import ask
 
-        return await ask(store.quality, SystemClock(), limit)
+        return await ask(store.quality, store, SystemClock(), limit)
 
     context.show_table(TITLES, [_cells(asked) for asked in context.with_store(config, work)])
 

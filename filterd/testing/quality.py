@@ -9,6 +9,7 @@ from datetime import datetime
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.quality import SCORE_EDGES
+from filterd.core.questions import Candidate
 from filterd.core.site_calibration import LabelledLogit
 from filterd.ports import VerdictRow
 from filterd.quality_ports import LabelledVerdict, SiteCalibration, Tally, Unlabelled
@@ -127,8 +128,19 @@ class MemoryQuality:
             if row.id not in labelled and row.outcome in {"relayed", "held"}
         ]
         audit = [row for row in newest if row.is_audit][:most]
-        rows = tuple(row for row in newest if row in newest[:most] or row in audit)
-        return Unlabelled(rows=rows, known=tuple(texts[id] for id in labelled if texts[id]))
+        candidates = [
+            Candidate(
+                message=row.id,
+                probability=row.probability,
+                threshold=row.threshold,
+                correction=row.correction,
+                fingerprint=row.fingerprint,
+                is_audit=row.is_audit,
+            )
+            for row in newest
+            if row in newest[:most] or row in audit
+        ]
+        return Unlabelled(candidates=tuple(candidates), known=tuple(texts[id] for id in labelled if texts[id]))
 
     def _by_time(self, since: datetime) -> list[VerdictRow]:
         rows = [row for row in self._rows.values() if row.received_at >= since]

@@ -347,7 +347,7 @@ async def list_questions(
                 _clean(asked.verdict)
                 | {"why": asked.why, "words": tuple(_text(found.token) for found in asked.verdict.evidence)}
             )
-            for asked in await ask(parts.questions, parts.clock, limit)
+            for asked in await ask(parts.questions, parts.ledger, parts.clock, limit)
         )
     )
 

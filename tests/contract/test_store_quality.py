@@ -203,7 +203,7 @@ async def test_unlabelled_are_the_latest_that_reached_somebody_and_the_audit(sto
     found = await store.quality.unlabelled(start, most=1)
     everything = await store.quality.unlabelled(start, most=10)
 
-    assert [row.id for row in found.rows] == [nth(5), nth(1)]
-    assert [row.id for row in everything.rows] == [nth(5), nth(2), nth(1)]
-    assert [row.is_audit for row in everything.rows] == [False, False, True]
+    assert [row.message for row in found.candidates] == [nth(5), nth(1)]
+    assert [row.message for row in everything.candidates] == [nth(5), nth(2), nth(1)]
+    assert [row.is_audit for row in everything.candidates] == [False, False, True]
     assert list(found.known) == [f"{3:064x}"]
