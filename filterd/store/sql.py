@@ -21,7 +21,7 @@ from filterd.clock import SystemClock
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
-from filterd.errors import StoreFull, StoreUnavailable, UsageError
+from filterd.errors import NotFound, StoreFull, StoreUnavailable, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
 from filterd.model_ports import Disagreement
 from filterd.ports import (
@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 _INLINE_BYTES = 16_384
 """Messages up to this size are hashed and compressed on the event loop: it takes less time than a thread does."""
+_GRACE_SECONDS = 0.75
+"""Three times what verdicts are gathered for (``verdict_buffer``)."""
 _CHORE_SECONDS = 60.0
 """Longest wait for a chore: nobody stands in line behind it."""
 PENDING_SECONDS = 3_600.0
@@ -200,7 +202,13 @@ class SqlStore:
 
     async def add_feedback(self, feedback: Feedback) -> bool:
         """See ``ports.FeedbackLedger``."""
-        return await self._write(partial(ledger.add_feedback, feedback=feedback))
+        operation = partial(ledger.add_feedback, feedback=feedback)
+        try:
+            return await self._write(operation)
+        except NotFound:
+            # A script may report a mail before its verdict, which is written behind the reply, is there.
+            await asyncio.sleep(_GRACE_SECONDS)
+            return await self._write(operation)
 
     async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
         """See ``ports.FeedbackLedger``."""
