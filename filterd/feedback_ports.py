@@ -10,7 +10,7 @@ from typing import Protocol
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.report_mail import ReportMail
 from filterd.core.reported import Report
-from filterd.core.verdict import Feedback, Label, Scan
+from filterd.core.verdict import Action, Feedback, Label, Scan
 from filterd.ports import VerdictRow
 
 
@@ -148,6 +148,38 @@ class LabelledInputs(Protocol):
         """Standing labels beyond number ``after`` on messages whose input is kept, ascending.
 
         With ``model``, only on messages that this bundle had judged. Raises StoreUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastMessage:
+    """A judged message that can be scored again."""
+
+    id: MessageId
+    received_at: datetime
+    sender: str
+    recipients: tuple[str, ...]
+    """Of the first of its verdicts."""
+    action: Action
+    probability: float | None
+    """What it was given at the time."""
+    label: Label | None
+    """The latest standing label."""
+    hashing: str
+    tokens: bytes
+    """See ``core.token_codec``."""
+
+
+class Past(Protocol):
+    """Messages of the recent past."""
+
+    async def past(
+        self, channel: Channel, *, since: datetime, after: MessageId | None = None, most: int = 1_000
+    ) -> Sequence[PastMessage]:
+        """Messages received at ``since`` or later whose input is kept, by id beyond ``after``.
+
+        Raises StoreUnavailable.
         """
         ...
 

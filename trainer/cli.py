@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -144,6 +145,47 @@ def compare(
     typer.echo("\n".join(found.lines()))
     if out is not None:
         found.write(out)
+
+
+@app.command()
+def replay(
+    candidate: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the bundle that would be promoted")],
+    since: Annotated[str, typer.Option(help="How far back: 24h, 7d")] = "24h",
+    channel: Annotated[Channel | None, typer.Option(help="Else the candidate's")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The gateway's file; else $FILTERD_CONFIG, else /etc/filterd/filterd.toml")
+    ] = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines")] = False,
+) -> None:
+    """Score what a gateway has judged lately with a candidate too, and list the verdicts that would change.
+
+    Label the ones that matter with `filterd report`: the gate asks both bundles about labelled disagreements.
+    """
+    import json
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from filterd import config as settings
+    from filterd.inference.registry import read_spec
+    from filterd.model_files import ModelFiles
+    from trainer.replay import replay as replayed
+    from trainer.sources import feedback
+
+    gateway = settings.load(settings.find(config, os.environ), os.environ).config
+    meant = channel or read_spec(candidate).channel
+    incumbent = ModelFiles(gateway).locate()[meant]
+    past = feedback.past(gateway, meant, datetime.now(UTC) - _span(since))
+    found = replayed(past, incumbent, candidate)
+    typer.echo(json.dumps(msgspec.to_builtins(found), indent=1) if is_json else "\n".join(found.lines()))
+
+
+def _span(text: str) -> timedelta:
+    """``24h`` or ``7d``. Raises TrainerError for anything else."""
+    unit = {"h": "hours", "d": "days", "m": "minutes"}.get(text[-1:])
+    if unit is None or not text[:-1].isdigit():
+        raise TrainerError(f"{text!r} is no time span; write 24h, 7d or 90m")
+    return timedelta(**{unit: int(text[:-1])})
 
 
 @app.command()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.verdict import Label, Verdict
-from filterd.feedback_ports import KeptInput, LabelledInput
+from filterd.core.verdict import Action, Label, Verdict
+from filterd.feedback_ports import KeptInput, LabelledInput, PastMessage
 from filterd.store.schema import FeedbackRecord, ScannedRecord, VerdictRecord
 from filterd.store.verdicts import upsert
 
@@ -42,6 +43,58 @@ def kept(connection: Connection, id: str) -> KeptInput | None:
     query = select(ScannedRecord).where(ScannedRecord.message_id == id)
     row = connection.execute(query).one_or_none()
     return None if row is None else KeptInput(channel=Channel(row.channel), hashing=row.hashing, tokens=row.tokens)
+
+
+def past(connection: Connection, channel: Channel, since: datetime, after: str, most: int) -> Sequence[PastMessage]:
+    """Judged messages whose input is kept, by id."""
+    scanned, verdict, label = ScannedRecord, VerdictRecord, FeedbackRecord
+    ids = (
+        select(scanned.message_id)
+        .where(scanned.channel == channel.value, scanned.received_at >= since, scanned.message_id > after)
+        .order_by(scanned.message_id)
+        .limit(most)
+    )
+    wanted = list(connection.scalars(ids))
+    labels = {
+        row.message_id: Label(row.label)
+        for row in connection.execute(
+            select(label.message_id, label.label)
+            .where(label.message_id.in_(wanted), label.revoked_at.is_(None))
+            .order_by(label.id)
+        )
+    }
+    query = (
+        select(
+            verdict.id,
+            verdict.received_at,
+            verdict.sender,
+            verdict.recipients,
+            verdict.action,
+            verdict.probability,
+            scanned.hashing,
+            scanned.tokens,
+        )
+        .join(verdict, verdict.id == scanned.message_id)
+        .where(scanned.message_id.in_(wanted))
+        .order_by(verdict.id, verdict.part)
+    )
+    found: dict[str, PastMessage] = {}
+    for row in connection.execute(query):
+        found.setdefault(
+            row.id,
+            PastMessage(
+                id=MessageId(row.id),
+                received_at=row.received_at,
+                sender=row.sender,
+                recipients=tuple(row.recipients),
+                action=Action(row.action),
+                probability=row.probability,
+                label=labels.get(row.id),
+                hashing=row.hashing,
+                tokens=row.tokens,
+            ),
+        )
+    return tuple(found.values())
 
 
 def background(connection: Connection, channel: Channel, most: int) -> Sequence[bytes]:

@@ -22,7 +22,7 @@ from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
 from filterd.errors import NotFound, StoreFull, StoreUnavailable, UsageError
-from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
+from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
 from filterd.ports import (
     Arrival,
@@ -222,6 +222,12 @@ class SqlStore:
     ) -> Sequence[LabelledInput]:
         """See ``ports.LabelledInputs``."""
         return await self._read(partial(inputs.labelled, channel=channel, model=model, after=after, most=most))
+
+    async def past(
+        self, channel: Channel, *, since: datetime, after: MessageId | None = None, most: int = 1_000
+    ) -> Sequence[PastMessage]:
+        """See ``feedback_ports.Past``."""
+        return await self._read(partial(inputs.past, channel=channel, since=since, after=after or "", most=most))
 
     async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
         """See ``ports.Backgrounds``."""

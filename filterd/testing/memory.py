@@ -10,7 +10,7 @@ from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, UsageError
-from filterd.feedback_ports import KeptInput, LabelledInput, Labels, ReportChange, Similar
+from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
 from filterd.ports import (
     Arrival,
@@ -207,6 +207,29 @@ class MemoryStore:
         senders = {id: row.sender for (id, _), row in self._verdicts.items()}
         found = self.ledger.inputs(self._scans, senders)
         return [i for i in found if i.channel is channel and i.id > after and model in (None, i.model)][:most]
+
+    async def past(
+        self, channel: Channel, *, since: datetime, after: MessageId | None = None, most: int = 1_000
+    ) -> Sequence[PastMessage]:
+        """See ``feedback_ports.Past``."""
+        self._check()
+        labels = {given.message_id: given.label for given in self.ledger.standing()}
+        found = {
+            id: PastMessage(
+                id=id,
+                received_at=row.received_at,
+                sender=row.sender,
+                recipients=row.recipients,
+                action=row.action,
+                probability=row.probability,
+                label=labels.get(id),
+                hashing=self._scans[id].hashing,
+                tokens=self._scans[id].tokens,
+            )
+            for (id, _), row in sorted(self._verdicts.items(), reverse=True)
+            if row.channel is channel and row.received_at >= since and id in self._scans and self._scans[id].tokens
+        }
+        return [found[id] for id in sorted(found) if after is None or id > after][:most]
 
     async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
         """See ``ports.Backgrounds``."""

@@ -17,7 +17,7 @@ from filterd.core.verdict import (
     Reply,
     Verdict,
 )
-from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Reports
+from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Past, Reports
 from filterd.model_ports import AuditTrail, Disagreements, TrackRecords
 from filterd.ports import (
     Quarantine,
@@ -46,6 +46,7 @@ class Store(
     FeedbackLedger,
     LabelledInputs,
     Backgrounds,
+    Past,
     Examples,
     Disagreements,
     TrackRecords,

@@ -10,7 +10,7 @@ import pytest
 
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel
-from filterd.core.verdict import Evidence, Label, Outcome, OutcomeKind, Reply
+from filterd.core.verdict import Action, Evidence, Label, Outcome, OutcomeKind, Reply
 from filterd.errors import NotFound, UsageError
 from filterd.feedback_ports import Labels
 from filterd.model_ports import Disagreement
@@ -234,6 +234,30 @@ async def test_input_of_one_message_is_found_where_it_was_kept(store: Store) -> 
     assert (found.channel, found.hashing, found.tokens) == (Channel.EMAIL, "0123456789ab", b"\1")
     assert await store.kept_input(nth(2)) is None
     assert await store.kept_input(nth(9)) is None
+
+
+async def test_past_is_what_can_be_scored_again_with_what_people_say(store: Store, clock: FixedClock) -> None:
+    for n in (1, 2, 3, 4):
+        scan = replace(a_scan(0.1 * n), tokens=bytes([n]), hashing="0123456789ab")
+        await store.record(verdict(envelope(n), replace(HOLD, scan=scan if n != 3 else a_scan(0.3))))
+    await store.add_feedback(label(2, Label.HAM))
+    start = clock.now() - timedelta(days=1)
+
+    found = list(await store.past(Channel.EMAIL, since=start))
+
+    assert [(m.id, m.tokens, m.label) for m in found] == [
+        (nth(1), b"\1", None),
+        (nth(2), b"\2", Label.HAM),
+        (nth(4), b"\4", None),
+    ]
+    assert (found[0].sender, found[0].recipients, found[0].action) == (
+        "alice@example.org",
+        ("bob@example.net",),
+        Action.QUARANTINE,
+    )
+    assert [m.id for m in await store.past(Channel.EMAIL, since=start, after=nth(1), most=1)] == [nth(2)]
+    assert not await store.past(Channel.SMS, since=start)
+    assert not await store.past(Channel.EMAIL, since=clock.now() + timedelta(days=1))
 
 
 async def test_background_is_the_latest_messages_without_a_label(store: Store) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from filterd.core.bundle import Hashing
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.token_codec import hashing_key, unpack
 from filterd.errors import TemporaryError
-from filterd.feedback_ports import LabelledInput, LabelledInputs
+from filterd.feedback_ports import LabelledInput, LabelledInputs, PastMessage
 from filterd.settings import Config
 from filterd.store.engine import database_url
 from filterd.store.lease import Lease, lease
@@ -41,6 +42,23 @@ def read(config: Config, channel: Channel) -> tuple[LabelledInput, ...]:
             return await standing(store, channel)
 
     return asyncio.run(opened())
+
+
+def past(config: Config, channel: Channel, since: datetime) -> Iterator[PastMessage]:
+    """Messages of a channel received at ``since`` or later that can be scored again, by id, a page at a time.
+
+    Raises StoreUnavailable.
+    """
+    opened = open_store(config, is_migrating=False)
+    with asyncio.Runner() as runner:
+        store = runner.run(opened.__aenter__())
+        try:
+            after: MessageId | None = None
+            while page := runner.run(store.past(channel, since=since, after=after, most=_PAGE)):
+                yield from page
+                after = page[-1].id
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
 
 
 async def standing(store: LabelledInputs, channel: Channel) -> tuple[LabelledInput, ...]:
