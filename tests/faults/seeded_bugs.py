@@ -88,15 +88,15 @@ BUGS = (
     Bug(
         name="forged headers kept in the fail-open path",
         path="filterd/core/headers.py",
-        text="    if _SUSPECT.search(header.translate(None, _NAME_NOISE)):",
-        wrong="    if decision.scan is not None and _SUSPECT.search(header.translate(None, _NAME_NOISE)):",
+        text="    if any(word in bare for word in _SUSPECT):",
+        wrong="    if decision.scan is not None and any(word in bare for word in _SUSPECT):",
         tests=("tests/filterd/test_core_headers.py",),
     ),
     Bug(
         name="no flush of the folder on promote",
         path="filterd/inference/registry.py",
-        text="            working.replace(pointer)\n            _sync_folder(pointer.parent)\n",
-        wrong="            working.replace(pointer)\n",
+        text="        working.replace(pointer)\n        _sync_folder(pointer.parent)\n",
+        wrong="        working.replace(pointer)\n",
         tests=("tests/filterd/inference/test_registry.py",),
     ),
     Bug(
