@@ -28,6 +28,8 @@ CONFIG = OnlineConfig(largest_step=2.0)
 MOST = 4.0
 """All labels together move no message by more than this, log-odds."""
 _VIEWS = 2
+_FOR_OTHERS = 0.25
+"""Of a step that is taken for everybody, unless an administrator says so: one liar must not move others' mail far."""
 _RARE, _RARE_SHARE = 1, 0.05
 """A word in more than one unlabelled message, and in more than a twentieth of them, is common."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -87,7 +89,9 @@ class SiteWeights:
             if example.logit is not None and weight > 0:
                 views = _views(example.tokens, _domain(example.recipients), common)
                 is_spam = example.label is Label.SPAM
-                site.weights.learn(views, is_spam=is_spam, offset=example.logit, weight=weight)
+                for view, own in enumerate((weight if example.is_for_all else weight * _FOR_OTHERS, weight)):
+                    alone = tuple(ids if n == view else ids[:0] for n, ids in enumerate(views))
+                    site.weights.learn(alone, is_spam=is_spam, offset=example.logit, weight=own)
             site.learned.append(example.id)
 
     def correct(self, channel: Channel, scan: Scan, recipient: str) -> Scan:

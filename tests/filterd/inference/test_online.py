@@ -144,7 +144,7 @@ def test_what_is_common_to_unlabelled_messages_is_not_learned() -> None:
 
     assert corrected(careless, OTHER) > 0.8
     assert abs(corrected(careful, OTHER)) < 0.3
-    assert corrected(careful, f"{OTHER} claim prize phone") > 0.7
+    assert corrected(careful, f"{OTHER} claim prize phone") > 0.4
 
 
 def test_a_site_that_only_reports_spam_keeps_its_ham_where_it_was() -> None:
