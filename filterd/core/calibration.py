@@ -8,11 +8,18 @@ from filterd.core.bundle import Calibration
 
 _MAX = 60.0
 """Past this log-odds the probability is 0 or 1 in double precision."""
+_EDGE = 1e-9
 
 
 def log_odds(logit: float, calibration: Calibration) -> float:
     """Calibrated log-odds of spam."""
     return calibration.scale * logit + calibration.bias
+
+
+def odds_of(probability: float) -> float:
+    """The log-odds of a probability, of 0 and 1 those of a billionth from them."""
+    p = min(max(probability, _EDGE), 1 - _EDGE)
+    return math.log(p / (1 - p))
 
 
 def probability(logit: float, calibration: Calibration) -> float:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import re
 from dataclasses import dataclass
 from email.utils import format_datetime
 
+from filterd.core.calibration import odds_of
 from filterd.core.envelope import Envelope, MessageId, Peer
 from filterd.core.verdict import Action, Decision, Scan
 
@@ -101,7 +101,7 @@ def score_of(scan: Scan, threshold: float | None) -> float:
     threshold decided, that of the operating point ``normal`` stands in, or 0.5.
     """
     at = scan.points.get("normal", 0.5) if threshold is None else threshold
-    score = REQUIRED_SCORE + _logit(scan.probability) - _logit(at)
+    score = REQUIRED_SCORE + odds_of(scan.probability) - odds_of(at)
     score = round(max(-MAX_SCORE, min(MAX_SCORE, score)), 1) + 0.0  # not -0.0
     if scan.probability < at:
         return min(score, REQUIRED_SCORE - 0.1)
@@ -144,11 +144,6 @@ def _header_end(raw: bytes) -> int:
     if end and raw.startswith(b"\r\n"):
         return 0
     return end + 2 if end >= 0 else len(raw)
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-9), 1 - 1e-9)
-    return math.log(p / (1 - p))
 
 
 # --- our block -----------------------------------------------------------------------------------------------

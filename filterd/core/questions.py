@@ -7,17 +7,16 @@ whether that was right. One near the threshold tells where it should be. Source 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from filterd.core.calibration import odds_of
 from filterd.core.envelope import MessageId
 from filterd.core.near import is_near
 
 _STEP = 0.25
 """Log-odds that are no difference: then the newest message comes first."""
-_EDGE = 1e-9
 
 
 class Why(StrEnum):
@@ -85,7 +84,7 @@ def _why(candidate: Candidate) -> Why | None:
         return Why.AUDIT
     if candidate.probability is None or candidate.threshold is None or not 0 < candidate.threshold < 1:
         return None
-    odds, at = _odds(candidate.probability), _odds(candidate.threshold)
+    odds, at = odds_of(candidate.probability), odds_of(candidate.threshold)
     is_overruled = (odds >= at) != (odds - candidate.correction >= at)
     return Why.DISAGREEMENT if is_overruled else Why.THRESHOLD
 
@@ -94,9 +93,4 @@ def _distance(candidate: Candidate) -> int:
     """Steps of log-odds between a message and its threshold; audited ones are alike."""
     if candidate.is_audit or candidate.probability is None or candidate.threshold is None:
         return 0
-    return int(abs(_odds(candidate.probability) - _odds(candidate.threshold)) / _STEP)
-
-
-def _odds(probability: float) -> float:
-    p = min(max(probability, _EDGE), 1 - _EDGE)
-    return math.log(p / (1 - p))
+    return int(abs(odds_of(candidate.probability) - odds_of(candidate.threshold)) / _STEP)

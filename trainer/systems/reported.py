@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from filterd.core import verdict
 from filterd.core.bundle import Calibration
+from filterd.core.calibration import odds_of
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.message import ParseLimits
 from filterd.core.reported import Agreement, Report, Reported, certainty, resolve
@@ -139,7 +139,7 @@ class Site:
 
 def _logit_of(probability: float, calibration: Calibration) -> float:
     """The logit that has this probability."""
-    return (math.log(probability / (1 - probability)) - calibration.bias) / calibration.scale
+    return (odds_of(probability) - calibration.bias) / calibration.scale
 
 
 def _input(
