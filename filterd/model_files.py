@@ -20,6 +20,12 @@ def registry_of(config: Config) -> Registry:
     return Registry(Path(folder), packaged_models())
 
 
+def serving(config: Config) -> Mapping[Channel, Path]:
+    """The folder of the bundle that serves each channel. Raises BundleError."""
+    models = config.models
+    return registry_of(config).locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
+
+
 class ModelFiles:
     """Which bundles the scanners serve and try, by the configuration that holds now."""
 
@@ -32,8 +38,7 @@ class ModelFiles:
 
     def locate(self) -> Mapping[Channel, Path]:
         """Raises BundleError."""
-        models = self._config.models
-        return self._signed(self.registry().locate({Channel.EMAIL: models.email, Channel.SMS: models.sms}))
+        return self._signed(serving(self._config))
 
     def trials(self) -> Mapping[Channel, Trial]:
         """Candidates on trial. Raises BundleError."""

@@ -49,10 +49,7 @@ def _serving(config: Config, channel: Channel) -> BundleSpec:
     from filterd import model_files
     from filterd.inference.registry import read_spec
 
-    models = config.models
-    return read_spec(
-        model_files.registry_of(config).locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})[channel]
-    )
+    return read_spec(model_files.serving(config)[channel])
 
 
 async def _undo(store: SqlStore, config: Config, channel: Channel) -> str:

@@ -79,7 +79,6 @@ def _alike(similar: Sequence[Similar]) -> list[str]:
 
 def _read(row: VerdictRow, kept: KeptInput | None, registry: Registry) -> list[str]:
     """The side features, and whether the bundle gives the same number again."""
-    from filterd.core.envelope import Channel
     from filterd.core.explanation import side_features
     from filterd.core.token_codec import hashing_key, unpack
     from filterd.errors import BundleError
@@ -91,7 +90,7 @@ def _read(row: VerdictRow, kept: KeptInput | None, registry: Registry) -> list[s
     if kept is None:
         return ["  what the model read is not kept: the number cannot be reproduced"]
     folders = {id: registry.folder(row.channel, id) for id in registry.list(row.channel)}
-    serving = registry.locate({Channel.EMAIL: "", Channel.SMS: ""})[row.channel]
+    serving = registry.locate()[row.channel]
     try:
         folders.setdefault(read_spec(serving).id, serving)
         if row.model not in folders:

@@ -149,11 +149,3 @@ def revoke(connection: Connection, meant: Labels, by: str, now: datetime, *, is_
 def _fingerprints(connection: Connection, message: MessageId) -> set[str]:
     id = message_of(connection, message)
     return set(connection.scalars(select(VerdictRecord.fingerprint).where(VerdictRecord.id == id)))
-
-
-def labels(connection: Connection, since: datetime | None = None) -> Sequence[Row[Any]]:
-    """Labels that stand, oldest first."""
-    statement = select(FeedbackRecord).where(FeedbackRecord.revoked_at.is_(None)).order_by(FeedbackRecord.id)
-    if since is not None:
-        statement = statement.where(FeedbackRecord.given_at >= since)
-    return connection.execute(statement).all()
