@@ -1,4 +1,4 @@
-"""Writes down what people say about messages, from mail and from the spool, and keeps count of it."""
+"""Writes down what people say about messages, and keeps count of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from filterd.feedback_ports import FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock
+
+
+async def write_down(feedback: Feedback, ledger: FeedbackLedger, metrics: Metrics, events: Events) -> bool:
+    """Add a label to the ledger, count it and tell of it; whether it is new. Raises NotFound and StoreUnavailable."""
+    is_new = await ledger.add_feedback(feedback)
+    if is_new:
+        metrics.feedback.labels(feedback.label.value).inc()
+    events.feedback(feedback, is_new=is_new)
+    return is_new
 
 
 class Labeller:
@@ -36,14 +45,11 @@ class Labeller:
             recipient=recipient,
         )
         try:
-            is_new = await self._ledger.add_feedback(feedback)
+            is_new = await write_down(feedback, self._ledger, self._metrics, self._events)
         except NotFound:
             self.count("unknown")
             raise
         self.count("new" if is_new else "repeated")
-        if is_new:
-            self._metrics.feedback.labels(label.value).inc()
-        self._events.feedback(feedback, is_new=is_new)
 
     def count(self, result: str, times: int = 1) -> None:
         """Count what became of a report: one of ``metrics.REPORT_RESULTS``."""

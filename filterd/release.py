@@ -15,6 +15,7 @@ from filterd.core.verdict import Feedback, Label, Reply
 from filterd.errors import FilterdError, TemporaryError, UsageError
 from filterd.failpoints import failpoint
 from filterd.feedback_ports import FeedbackLedger
+from filterd.labeller import write_down
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import (
@@ -114,7 +115,4 @@ class Releaser:
 
     async def _label(self, id: MessageId, by: str) -> None:
         feedback = Feedback(message_id=id, label=Label.HAM, reporter=by, given_at=self._clock.now(), origin="release")
-        is_new = await self._ledger.add_feedback(feedback)
-        if is_new:
-            self._metrics.feedback.labels(Label.HAM.value).inc()
-        self._events.feedback(feedback, is_new=is_new)
+        await write_down(feedback, self._ledger, self._metrics, self._events)

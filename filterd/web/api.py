@@ -16,6 +16,7 @@ from filterd.core.questions import Why
 from filterd.core.verdict import Feedback, Label
 from filterd.errors import NotFound
 from filterd.feedback_ports import FeedbackLedger, Labels
+from filterd.labeller import write_down
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import (
@@ -235,10 +236,7 @@ async def add_feedback(request: Request, response: Response, body: FeedbackIn, t
         recipient=body.recipient,
         is_for_all=not body.recipient and may(token, Scope.ADMIN),
     )
-    is_new = await parts.ledger.add_feedback(feedback)
-    if is_new:
-        parts.metrics.feedback.labels(body.label.value).inc()
-    parts.events.feedback(feedback, is_new=is_new)
+    is_new = await write_down(feedback, parts.ledger, parts.metrics, parts.events)
     response.status_code = 201 if is_new else 200
     return FeedbackOut(id=body.id, label=body.label, new=is_new)
 
