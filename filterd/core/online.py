@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,22 +75,25 @@ class OnlineWeights:
         """``offset`` and the mean of the views' logits; a view without ids has no say."""
         return offset + _mean(self._logits(views))
 
-    def learn(self, views: Views, *, is_spam: bool, offset: float = 0.0, weight: float = 1.0) -> bool:
+    def learn(
+        self, views: Views, *, is_spam: bool, offset: float = 0.0, weights: Sequence[float] | None = None
+    ) -> bool:
         """Whether the weights moved. ``offset`` is the logit that the learner is to correct.
 
-        ``weight`` in [0, 1] is the trust in the label: steps and their bounds are that much smaller.
+        ``weights``, in [0, 1] for each view, are the trust in the label: steps and their bounds are that much smaller.
         """
         config = self.config
         sign = 1.0 if is_spam else -1.0
         logits = self._logits(views)
         is_contradiction = _probability(sign * (offset + _mean(logits))) < config.contradicted_below
         self.contradictions += (is_contradiction - self.contradictions) / config.window
-        most = weight * min(config.largest_step, config.step / max(self.contradictions, _FEWEST))
+        most = min(config.largest_step, config.step / max(self.contradictions, _FEWEST))
         moved = False
         for view, logit in logits.items():
             truth = _probability(sign * (logit + offset))
             if truth <= 1 - config.margin:
-                self._step(view, views[view], weight * sign * (1 - truth), most)
+                weight = 1.0 if weights is None else weights[view]
+                self._step(view, views[view], weight * sign * (1 - truth), weight * most)
                 moved = True
         return moved
 

@@ -89,9 +89,8 @@ class SiteWeights:
             if example.logit is not None and weight > 0:
                 views = _views(example.tokens, _domain(example.recipients), common)
                 is_spam = example.label is Label.SPAM
-                for view, own in enumerate((weight if example.is_for_all else weight * _FOR_OTHERS, weight)):
-                    alone = tuple(ids if n == view else ids[:0] for n, ids in enumerate(views))
-                    site.weights.learn(alone, is_spam=is_spam, offset=example.logit, weight=own)
+                trust = (weight if example.is_for_all else weight * _FOR_OTHERS, weight)
+                site.weights.learn(views, is_spam=is_spam, offset=example.logit, weights=trust)
             site.learned.append(example.id)
 
     def correct(self, channel: Channel, scan: Scan, recipient: str) -> Scan:
