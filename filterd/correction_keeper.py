@@ -12,8 +12,6 @@ from filterd.metrics import Metrics
 
 MOST = 10_000
 """Labels a correction is made of, the first ones given under the model in service."""
-
-
 BACKGROUND = 300
 """Latest unlabelled messages, some of which each label is held against."""
 
@@ -72,34 +70,24 @@ class CorrectionKeeper:
             if changes is None or not gone.isdisjoint(learned):
                 await self._begin_again(channel, model, worth)
             else:
-                after = learned[-1] if learned else 0
-                examples = await self._ledger.labelled_inputs(channel, model=model, after=after, most=MOST)
-                await self._learn(self._weights, channel, model, examples, worth)
+                await self._go_on(channel, model, worth, after=learned[-1] if learned else 0)
             self._metrics.reports_learned.labels(channel.value).set(len(self._weights.learned(channel, model)))
 
+    async def _go_on(self, channel: Channel, model: str, worth: Mapping[int, float], *, after: int) -> None:
+        examples = await self._ledger.labelled_inputs(channel, model=model, after=after, most=MOST)
+        if len(examples) > _AT_ONCE:
+            await self._begin_again(channel, model, worth)
+        elif examples:
+            self._weights.learn(channel, model, examples, worth, await self._background(channel))
+
     async def _begin_again(self, channel: Channel, model: str, worth: Mapping[int, float]) -> None:
+        """Learn everything on a thread, and take it over when it is done."""
         fresh = self._fresh()
         examples = await self._ledger.labelled_inputs(channel, model=model, most=MOST)
-        await self._learn(fresh, channel, model, examples, worth)
-        self._weights.adopt(fresh, channel)
-
-    async def _learn(
-        self,
-        weights: KeptWeights,
-        channel: Channel,
-        model: str,
-        examples: Sequence[LabelledInput],
-        worth: Mapping[int, float],
-    ) -> None:
-        if not examples:
-            return
-        if weights is self._weights and len(examples) <= _AT_ONCE:
-            weights.learn(channel, model, examples, worth, await self._background(channel))
-        elif weights is self._weights:
-            await self._begin_again(channel, model, worth)
-        else:
+        if examples:
             background = await self._background(channel)
-            await asyncio.to_thread(weights.learn, channel, model, examples, worth, background)
+            await asyncio.to_thread(fresh.learn, channel, model, examples, worth, background)
+        self._weights.adopt(fresh, channel)
 
     async def _background(self, channel: Channel) -> Sequence[bytes]:
         return await self._ledger.background(channel, most=BACKGROUND)
