@@ -116,10 +116,10 @@ def _by_weight(
     for report in sorted(reports, key=lambda report: report.id):
         latest[report.reporter] = report
     balance = sum(r.weight if r.label is Label.SPAM else -r.weight for r in latest.values())
-    # Sums of weights such as .1 miss a whole number by a rounding error.
     label = Label.SPAM if balance > 0 else Label.HAM
     if sure is not None and sure is not label:
         needed *= agreement.sure
+    # Sums of weights such as .1 miss a whole number by a rounding error.
     if abs(balance) + _ROUNDING < needed:
         return None
     return Reported(label=label, scope=scope, reports=tuple(r.id for r in latest.values() if r.label is label))
