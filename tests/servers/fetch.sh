@@ -11,7 +11,7 @@ needs="postfix:usr/sbin/postfix postfix:usr/sbin/smtp-sink postgresql:usr/lib/po
 swaks:usr/bin/swaks prometheus:usr/bin/promtool bogofilter-bdb:usr/bin/bogofilter curl:usr/bin/curl
 openssl:usr/bin/openssl systemd:usr/bin/systemd-analyze spamprobe:usr/bin/spamprobe
 spamassassin:usr/bin/spamassassin rspamd:usr/bin/rspamd redis-server:usr/bin/redis-server
-spampd:usr/sbin/spampd"
+spampd:usr/sbin/spampd chromium:usr/lib/chromium/chromium"
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 servers="$top/.servers"
@@ -32,7 +32,7 @@ missing() { # the packages whose programs are neither in the given root nor on t
 
 if [ -n "${FORCE:-}" ]; then rm -rf "$servers"; fi
 packages=$(missing "$servers/tree" | tr '\n' ' ')
-if [ -z "$packages" ] && [ -f "$stamp" ] && [ -d "$servers/bin" ]; then exit 0; fi
+if [ -z "$packages" ] && [ -f "$stamp" ] && [ "$stamp" -nt "$0" ]; then exit 0; fi
 if [ -n "$packages" ] && ! { command -v apt-get && command -v dpkg-deb; } >/dev/null; then
     echo "fetch.sh: needs apt-get and dpkg-deb (Debian or Ubuntu); install yourself: $packages" >&2
     exit 1
@@ -88,6 +88,19 @@ WRAPPER
         chmod +x "$servers/bin/$program"
     fi
 done
+
+# The browser: its libraries, and the fonts that came with it where the machine has none.
+if [ -x "$servers/tree/usr/lib/chromium/chromium" ]; then
+    cat >"$servers/bin/chromium" <<'WRAPPER'
+#!/bin/sh
+root=$(cd "$(dirname "$0")/../tree" && pwd)
+LD_LIBRARY_PATH=$(echo "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu* "$root"/usr/lib/*/pulseaudio | tr ' ' ':')
+export LD_LIBRARY_PATH
+if [ ! -e /etc/fonts/fonts.conf ]; then export FONTCONFIG_SYSROOT="$root"; fi
+exec "$root/usr/lib/chromium/chromium" "$@"
+WRAPPER
+    chmod +x "$servers/bin/chromium"
+fi
 
 packages=$(missing "$servers/tree" | tr '\n' ' ')
 if [ -n "$packages" ]; then
