@@ -104,7 +104,7 @@ def _web(
 ) -> AsgiApp:
     # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
     from filterd.edges.webhooks.routes import routes
-    from filterd.web.api import ApiParts
+    from filterd.web.api.parts import ApiParts
     from filterd.web.app import build_app
 
     parts = ApiParts(

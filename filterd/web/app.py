@@ -19,7 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from filterd import __version__
 from filterd.errors import FilterdError
-from filterd.web.api import ApiParts, add_routes
+from filterd.web.api.feedback import feedback_routes
+from filterd.web.api.parts import ApiParts
+from filterd.web.api.quarantine import quarantine_routes
+from filterd.web.api.verdicts import verdict_routes
 from filterd.web.home import home_routes
 from filterd.web.problem import problem, problem_of
 
@@ -47,7 +50,8 @@ def _build_api(parts: ApiParts) -> FastAPI:
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
-    add_routes(api)
+    for router in (feedback_routes(), quarantine_routes(), verdict_routes()):
+        api.include_router(router)
     return api
 
 

@@ -24,7 +24,7 @@ OWN = frozenset({"ann@example.org", "15551230001"})
         (Role.AUDITOR, "bob@example.org", True),
     ],
 )
-def test_reach_covers_own_addresses_moderated_domains_or_all(role: Role, recipient: str, is_covered: bool) -> None:
+def test_reach_covers_own_addresses_moderated_domains_or_all(role: Role, recipient: str, *, is_covered: bool) -> None:
     person = Person(name="ann", role=role, addresses=OWN, domains=frozenset({"example.net"}))
 
     assert person.reach.covers(recipient) is is_covered

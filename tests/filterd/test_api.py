@@ -24,7 +24,7 @@ from filterd.metrics import Metrics
 from filterd.ports import HeldState, Scope, Token
 from filterd.release import Releaser
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
-from filterd.web.api import ApiParts
+from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
 

@@ -1,0 +1,90 @@
+"""What every part of the API has in common: what it works on, who calls, and how a message is named and shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from filterd.core.envelope import MessageId
+from filterd.errors import NotFound
+from filterd.feedback_ports import FeedbackLedger
+from filterd.log import Events
+from filterd.metrics import Metrics
+from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
+from filterd.quality_ports import Questions
+from filterd.release import Releaser
+from filterd.web.auth import identify, may
+
+MAX_PAGE = 200
+"""Rows of one answer."""
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """What the API works on."""
+
+    quarantine: Quarantine
+    ledger: FeedbackLedger
+    tokens: TokenStore
+    questions: Questions
+    releaser: Releaser
+    clock: Clock
+    metrics: Metrics
+    events: Events
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Bearer:
+    """Lets bearers of a token with the scope in."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Token:
+        token = await identify(request.headers.get("authorization", ""), parts_of(request).tokens)
+        if token is None:
+            raise HTTPException(401, headers={"www-authenticate": "Bearer"})
+        if not may(token, self._scope):
+            raise HTTPException(403)
+        return token
+
+
+FeedbackToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK))]
+QuarantineToken = Annotated[Token, Depends(_Bearer(Scope.QUARANTINE))]
+
+
+def parts_of(request: Request) -> ApiParts:
+    """What the application of ``request`` works on."""
+    parts = request.app.state.parts
+    assert isinstance(parts, ApiParts)
+    return parts
+
+
+def message_id(text: str) -> MessageId:
+    """Raises NotFound for what cannot be an id: to the caller it is one more that does not exist."""
+    if not _ID.fullmatch(text):
+        raise NotFound("no such message")
+    return MessageId(text)
+
+
+def clean(value: HeldSummary | VerdictRow) -> dict[str, Any]:
+    """The fields of ``value``; octets of an address that are no text, which JSON cannot hold, replaced."""
+    fields = {name: getattr(value, name) for name in value.__slots__}
+    replaced = {name: text_of(field) for name, field in fields.items() if type(field) is str}
+    return fields | replaced | {"recipients": tuple(text_of(r) for r in value.recipients)}
+
+
+def text_of(value: str) -> str:
+    """``value`` with what is no text replaced."""
+    return value.encode("utf-8", "replace").decode()

@@ -1,0 +1,112 @@
+"""What was decided, and which labels would help most."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from filterd.core.envelope import Channel
+from filterd.core.questions import Why
+from filterd.questions import ask
+from filterd.web.api.parts import MAX_PAGE, QuarantineToken, clean, message_id, parts_of, text_of
+
+_MAX_QUESTIONS = 50
+
+
+class VerdictOut(BaseModel):
+    """One decision about a message."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    channel: Channel
+    received_at: datetime
+    sender: str
+    recipients: tuple[str, ...]
+    peer: str
+    size_bytes: int
+    action: str
+    reason: str
+    detail: str
+    outcome: str
+    reply_code: int
+    probability: float | None
+    logit: float | None
+    correction: float
+    threshold: float | None
+    model: str
+    fingerprint: str
+    elapsed_seconds: float
+    policy: str
+    reports: tuple[int, ...]
+
+
+class VerdictsOut(BaseModel):
+    """Decisions, one per message and group of its recipients."""
+
+    verdicts: tuple[VerdictOut, ...]
+
+
+class QuestionOut(VerdictOut):
+    """A message whose label would help, as the group of its recipients that is named first has it."""
+
+    why: Why
+    words: tuple[str, ...]
+    """What moved the probability most."""
+
+
+class QuestionsOut(BaseModel):
+    """What to ask about, the most useful first."""
+
+    questions: tuple[QuestionOut, ...]
+
+
+def verdict_routes() -> APIRouter:
+    """What is under /verdicts and /questions."""
+    router = APIRouter()
+    router.add_api_route("/verdicts", list_verdicts, methods=["GET"])
+    router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"])
+    router.add_api_route("/questions", list_questions, methods=["GET"])
+    return router
+
+
+async def list_verdicts(
+    request: Request,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    channel: Channel | None = None,
+) -> VerdictsOut:
+    """The latest verdicts, newest first."""
+    rows = await parts_of(request).ledger.recent(limit=limit, channel=channel)
+    return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(clean(row)) for row in rows))
+
+
+async def show_verdicts(
+    request: Request,
+    id: str,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+) -> VerdictsOut:
+    """What was decided about a message."""
+    rows = await parts_of(request).ledger.verdicts(message_id(id))
+    return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(clean(row)) for row in rows))
+
+
+async def list_questions(
+    request: Request,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+    limit: Annotated[int, Query(ge=1, le=_MAX_QUESTIONS)] = 5,
+) -> QuestionsOut:
+    """The few messages whose label would help most; answered with ``POST /feedback``."""
+    parts = parts_of(request)
+    return QuestionsOut(
+        questions=tuple(
+            QuestionOut.model_validate(
+                clean(asked.verdict)
+                | {"why": asked.why, "words": tuple(text_of(found.token) for found in asked.verdict.evidence)}
+            )
+            for asked in await ask(parts.questions, parts.ledger, parts.clock, limit)
+        )
+    )
