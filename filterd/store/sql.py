@@ -37,6 +37,7 @@ from filterd.ports import (
 )
 from filterd.settings import Config
 from filterd.store import inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
+from filterd.store.accounts import SqlAccounts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
@@ -93,6 +94,7 @@ class SqlStore:
         )
         self._exit = AsyncExitStack()
         self.quality = SqlQuality(self._read, self._write, clock)
+        self.accounts = SqlAccounts(self._read, self._write, clock)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

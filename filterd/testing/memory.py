@@ -24,6 +24,7 @@ from filterd.ports import (
     VerdictRow,
 )
 from filterd.replies import HELD
+from filterd.testing.accounts import MemoryAccounts
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
 from filterd.testing.quality import MemoryQuality
@@ -78,6 +79,7 @@ class MemoryStore:
         self._sms: dict[MessageId, _Sms] = {}
         self._tokens: dict[str, tuple[Token, str]] = {}
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
+        self.accounts = MemoryAccounts(self._check)
 
     def _check(self) -> datetime:
         if self.failure is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
+from filterd.account_ports import Accounts, Sessions, Tries
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import (
     Action,
@@ -40,6 +41,10 @@ class Quality(Calibrations, Tallies, Questions, Protocol):
     """All ports about quality."""
 
 
+class People(Accounts, Sessions, Tries, Protocol):
+    """All ports about those who sign in."""
+
+
 class Store(
     VerdictStore,
     Quarantine,
@@ -61,6 +66,9 @@ class Store(
 
     @property
     def quality(self) -> Quality: ...
+
+    @property
+    def accounts(self) -> People: ...
 
 
 def nth(n: int) -> MessageId:

@@ -1,0 +1,116 @@
+"""What signing in needs from the outside: accounts, sessions, and a memory of failed tries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from filterd.core.access import Person, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Somebody who may sign in."""
+
+    name: str
+    """Login, lower case; an e-mail address as a rule."""
+    role: Role
+    addresses: tuple[str, ...] = ()
+    """Keys (``address_key``) of their own addresses and phone numbers."""
+    domains: tuple[str, ...] = ()
+    """Domains a moderator looks after, lower case."""
+    password_hash: str = ""
+    """Argon2id in PHC form; empty for somebody who signs in elsewhere."""
+    subject: str = ""
+    """Issuer and subject at the OpenID provider, separated by a space; empty for a local account."""
+    language: str = ""
+    """Of the pages and digests; empty follows the browser."""
+    is_disabled: bool = False
+    created_at: datetime
+
+    @property
+    def person(self) -> Person:
+        """Who signs in."""
+        return Person(
+            name=self.name, role=self.role, addresses=frozenset(self.addresses), domains=frozenset(self.domains)
+        )
+
+
+class Accounts(Protocol):
+    """The accounts."""
+
+    async def add_account(self, account: Account, by: str) -> None:
+        """Raises UsageError if the name is taken."""
+        ...
+
+    async def find_account(self, name: str) -> Account | None:
+        """The account of that name, disabled or not."""
+        ...
+
+    async def find_subject(self, subject: str) -> Account | None:
+        """The account of that person at the OpenID provider."""
+        ...
+
+    async def list_accounts(self) -> Sequence[Account]:
+        """All accounts, by name."""
+        ...
+
+    async def change_account(self, account: Account, by: str) -> None:
+        """Put ``account`` in the place of the one of its name. Its sessions end unless only the language changed.
+
+        Raises NotFound.
+        """
+        ...
+
+    async def remove_account(self, name: str, by: str) -> None:
+        """Remove it and its sessions. Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody who has signed in with one browser."""
+
+    account: str
+    opened_at: datetime
+    seen_at: datetime
+    """Last request, to a minute."""
+    ends_at: datetime
+
+
+class Sessions(Protocol):
+    """Sessions on the server's side; only the SHA-256 of a secret is stored."""
+
+    async def open_session(self, secret_sha256: str, session: Session) -> None:
+        """Write down that somebody has signed in."""
+        ...
+
+    async def find_session(self, secret_sha256: str) -> tuple[Session, Account] | None:
+        """The session with that secret and its account, disabled or not."""
+        ...
+
+    async def touch_session(self, secret_sha256: str, seen_at: datetime) -> None:
+        """Write down a request; none where the session has ended."""
+        ...
+
+    async def close_session(self, secret_sha256: str) -> None:
+        """End it; no matter if it has ended."""
+        ...
+
+
+class Tries(Protocol):
+    """Failed tries to sign in, by whatever they are counted by."""
+
+    async def failures(self, keys: Sequence[str], since: datetime) -> Sequence[tuple[int, datetime]]:
+        """For each key how many tries failed at ``since`` or later, and when the last did (``since`` if none)."""
+        ...
+
+    async def note_failure(self, keys: Sequence[str]) -> None:
+        """One more for each key."""
+        ...
+
+    async def forget_failures(self, keys: Sequence[str]) -> None:
+        """Begin again at none."""
+        ...
