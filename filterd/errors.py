@@ -5,7 +5,8 @@
     FilterdError
     ├── ConfigError            the operator must fix it; exit 78; names key and file
     ├── UsageError             the person at the command line or API must fix it; exit 2, HTTP 4xx
-    │   └── NotFound           no such message, token or bundle; HTTP 404
+    │   ├── NotFound           no such message, token or bundle; HTTP 404
+    │   └── TooManyTries       to sign in; HTTP 429
     ├── MessageError           the sender's fault; permanent
     │   ├── MessageTooLarge    552 5.3.4
     │   ├── BareNewline        550 5.5.2, said after the real end of data
@@ -61,6 +62,12 @@ class NotFound(UsageError):
     """No such thing."""
 
     public = "not found"
+
+
+class TooManyTries(UsageError):
+    """Too many tries to sign in have failed; wait before the next."""
+
+    public = "too many tries"
 
 
 class MessageError(FilterdError):

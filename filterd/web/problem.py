@@ -7,9 +7,14 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from filterd.errors import FilterdError, MessageError, NotFound, TemporaryError, UsageError
+from filterd.errors import FilterdError, MessageError, NotFound, TemporaryError, TooManyTries, UsageError
 
-_STATUSES: tuple[tuple[type[FilterdError], int], ...] = ((NotFound, 404), (UsageError, 409), (MessageError, 413))
+_STATUSES: tuple[tuple[type[FilterdError], int], ...] = (
+    (NotFound, 404),
+    (TooManyTries, 429),
+    (UsageError, 409),
+    (MessageError, 413),
+)
 _RETRY_SECONDS = 30
 
 

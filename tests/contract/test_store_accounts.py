@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,11 @@ from tests.contract.stores import Store
 SECRET = "a" * 64
 
 
-def an_account(clock: FixedClock, name: str = "ann@example.org", **more: object) -> Account:
+def an_account(clock: FixedClock, name: str = "ann@example.org", **more: Any) -> Account:
     account = Account(
         name=name, role=Role.USER, addresses=(name, "15550001"), password_hash="$argon2id$x", created_at=clock.now()
     )
-    return replace(account, **more)  # type: ignore[arg-type]  # fields of Account
+    return replace(account, **more)
 
 
 def a_session(clock: FixedClock, account: str = "ann@example.org") -> Session:
@@ -86,7 +87,7 @@ async def test_session_is_found_by_its_secret_until_it_is_closed(store: Store, o
     ids=["language", "role", "password", "addresses", "disabled"],
 )
 async def test_changed_account_ends_its_sessions_unless_only_the_language_changed(
-    store: Store, clock: FixedClock, change: dict[str, object], *, is_ended: bool
+    store: Store, clock: FixedClock, change: dict[str, Any], *, is_ended: bool
 ) -> None:
     await store.accounts.add_account(an_account(clock), "cli")
     await store.accounts.add_account(an_account(clock, "bob"), "cli")
