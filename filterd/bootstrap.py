@@ -103,21 +103,10 @@ def _web(
     store: SqlStore, releaser: Releaser, metrics: Metrics, events: log.Events, config: Config, webhooks: Webhooks
 ) -> AsgiApp:
     # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
+    from filterd.bootstrap_web import web_app
     from filterd.edges.webhooks.routes import routes
-    from filterd.web.api.parts import ApiParts
-    from filterd.web.app import build_app
 
-    parts = ApiParts(
-        quarantine=store,
-        ledger=store,
-        tokens=store,
-        questions=store.quality,
-        releaser=releaser,
-        clock=SystemClock(),
-        metrics=metrics,
-        events=events,
-    )
-    return build_app(parts, routes(config.sms, webhooks))
+    return web_app(config, store, releaser, metrics, events, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:

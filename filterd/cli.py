@@ -10,6 +10,7 @@ import typer
 
 from filterd import __version__, failpoints
 from filterd.commands import (
+    account,
     calibrate,
     check,
     config,
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     app.command("questions")(questions.run)
     app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")
+    app.add_typer(account.app, name="account")
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")
     app.add_typer(config.app, name="config")

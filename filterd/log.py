@@ -168,11 +168,15 @@ class Events:
 
     def released(self, id: str, by: str, delivered: bool) -> None:
         """A person released a held message."""
-        self._log.info("quarantine.released", id=id, by=by, delivered=delivered)
+        self._log.info("quarantine.released", id=id, by=self._who(by), delivered=delivered)
+
+    def sign_in(self, name: str, result: str) -> None:
+        """Somebody signed in (``opened``), was ``refused``, or has to wait (``throttled``)."""
+        self._log.info("sign_in", account=self._who(name), result=result)
 
     def deleted(self, id: str, by: str) -> None:
         """A person deleted a held message."""
-        self._log.info("quarantine.deleted", id=id, by=by)
+        self._log.info("quarantine.deleted", id=id, by=self._who(by))
 
     def feedback(self, feedback: Feedback, is_new: bool) -> None:
         """A person labelled a message."""
@@ -180,7 +184,7 @@ class Events:
             "feedback.added",
             id=feedback.message_id,
             label=feedback.label.value,
-            reporter=self._mask(feedback.reporter) if "@" in feedback.reporter else feedback.reporter,
+            reporter=self._who(feedback.reporter),
             origin=feedback.origin,
             new=is_new,
         )
@@ -212,6 +216,10 @@ class Events:
     def store_state(self, is_up: bool, error: str) -> None:
         """The database went away or came back."""
         self._log.warning("store.state", up=is_up, error=error)
+
+    def _who(self, name: str) -> str:
+        """A person by name; one who is called by an address, masked."""
+        return self._mask(name) if "@" in name else name
 
 
 def _traceback_only(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:

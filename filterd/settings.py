@@ -23,6 +23,7 @@ from filterd.setting_types import (
     Section,
     Sender,
 )
+from filterd.web_settings import WebSettings
 
 
 class ServerSettings(Section):
@@ -362,6 +363,7 @@ class Config(Section):
     sms: SmsSettings = SmsSettings()
     store: StoreSettings = StoreSettings()
     learning: LearningSettings = LearningSettings()
+    web: WebSettings = WebSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from filterd.core.envelope import Envelope, MessageId
+from filterd.core.networks import Networks
 from filterd.core.smtp_address import canonical_domain
 from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Label, Reply
-from filterd.edges.smtp_limits import Budget, Networks, Sessions
+from filterd.edges.smtp_limits import Budget, Sessions
 from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.smtp_session import SmtpSession
 from filterd.errors import ConfigError, RelayUnavailable

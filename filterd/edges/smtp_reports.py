@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from filterd.core.envelope import Envelope, Peer, address_key, domain_of
+from filterd.core.networks import Networks
 from filterd.core.verdict import Label, Reply
-from filterd.edges.smtp_limits import Networks
 from filterd.settings import LearningSettings
 
 TakeReport = Callable[[Envelope, bytes, tuple[Label, ...]], Awaitable[Reply]]

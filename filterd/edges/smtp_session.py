@@ -17,13 +17,13 @@ from filterd.beside import beside_loop
 from filterd.clock import mint_id
 from filterd.core.envelope import Channel, Envelope, Peer, Recipient
 from filterd.core.headers import count_hops, header_bytes
+from filterd.core.networks import Networks
 from filterd.core.smtp_address import Path, may_relay, parameter_name, parse_path
 from filterd.core.smtp_data import DataReceiver
 from filterd.core.verdict import Label, Reply
 from filterd.core.xforward import XCLIENT_NAMES, XFORWARD_NAMES, apply_attributes, parse_attributes
 from filterd.edges import smtp_replies as say
 from filterd.edges.smtp_dialogue import Dialogue
-from filterd.edges.smtp_limits import Networks
 from filterd.edges.smtp_parameters import declared_size, fault, is_host, is_utf8, mail_refused, rcpt_refused
 from filterd.edges.smtp_wire import ClientGone, MessageBroken
 from filterd.errors import BareNewline, MailLoop, MessageError, MessageTooLarge, RelayUnavailable

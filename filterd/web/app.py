@@ -1,4 +1,4 @@
-"""The HTTP application: the API, and beside it whatever routes it is given (webhooks).
+"""The HTTP application: the pages, the API, and beside them whatever routes it is given (webhooks).
 
 Every answer of the API is ``no-store`` and ``nosniff``; every error of it is a problem document.
 """
@@ -6,6 +6,7 @@ Every answer of the API is ``no-store`` and ``nosniff``; every error of it is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,8 +24,13 @@ from filterd.web.api.feedback import feedback_routes
 from filterd.web.api.parts import ApiParts
 from filterd.web.api.quarantine import quarantine_routes
 from filterd.web.api.verdicts import verdict_routes
+from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
+from filterd.web.pages.account import account_routes
+from filterd.web.pages.sign_in import sign_in_routes
+from filterd.web.parts import WebParts
 from filterd.web.problem import problem, problem_of
+from filterd.web.static_files import static_routes
 
 MAX_BODY_BYTES = 65_536
 _HEADERS = {
@@ -34,9 +40,24 @@ _HEADERS = {
 }
 
 
-def build_app(parts: ApiParts, routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The page at /, the API under /api/v1, and ``routes`` beside them."""
-    return Starlette(routes=[*home_routes(), *routes, Mount("/api/v1", app=_Guarded(_build_api(parts)))])
+def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The pages, or one page at / where there are none, the API under /api/v1, and ``routes`` beside them."""
+    api = Mount("/api/v1", app=_Guarded(_build_api(parts)))
+    if pages is None:
+        return Starlette(routes=[*home_routes(), *routes, api])
+    return Starlette(routes=[*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))])
+
+
+def _build_pages(parts: WebParts) -> Starlette:
+    routes = [*sign_in_routes(parts), *account_routes(parts)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: partial(_refused, parts)})
+
+
+async def _refused(parts: WebParts, request: Request, exc: Exception) -> Response:
+    """A page for what the framework refuses: no such path, method, or a body that is too large."""
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    name = "absent" if status == 404 else "usage"
+    return parts.renderer.page("error.html", texts_for(parts, request), status, error=name, detail="", notice=None)
 
 
 def _build_api(parts: ApiParts) -> FastAPI:
@@ -65,8 +86,8 @@ def _own(exc: HTTPException) -> str:
     return exc.detail if exc.status_code == 502 else ""
 
 
-class _Guarded:
-    """Counts the request body while it streams, and puts our headers on every answer."""
+class _Limited:
+    """Counts the request body while it streams."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -84,6 +105,13 @@ class _Guarded:
                 raise HTTPException(413)
             return message
 
+        await self._app(scope, counted, send)
+
+
+class _Guarded(_Limited):
+    """Puts our headers on every answer, too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -91,4 +119,4 @@ class _Guarded:
                     headers[name] = value
             await send(message)
 
-        await self._app(scope, counted, marked)
+        await super().__call__(scope, receive, marked)

@@ -10,10 +10,18 @@ import asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from filterd.errors import UsageError
+
 MIN_CHARS = 10
 """NIST SP 800-63B section 5.1.1.2 wants 8; a quarantine is worth two more."""
 MAX_CHARS = 1_024
 _AT_ONCE = 2
+
+
+def check_length(password: str) -> None:
+    """Raises UsageError for a password that is too short or too long."""
+    if not MIN_CHARS <= len(password) <= MAX_CHARS:
+        raise UsageError(f"a password has {MIN_CHARS} to {MAX_CHARS} characters")
 
 
 class Passwords:

@@ -84,7 +84,7 @@ async def api() -> AsyncIterator[Api]:
     async def beside(_request: Request) -> PlainTextResponse:
         return PlainTextResponse("beside")
 
-    app = build_app(parts, [Route("/webhooks/x", beside)])
+    app = build_app(parts, None, [Route("/webhooks/x", beside)])
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://filter.local") as client:
         yield Api(client, store, relay, metrics)

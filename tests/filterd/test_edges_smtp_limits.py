@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterd.edges.smtp_limits import Budget, Networks, Sessions
+from filterd.core.networks import Networks
+from filterd.edges.smtp_limits import Budget, Sessions
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Puts the API and the pages together; loaded when they are needed, as they are a third of a worker's start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+from filterd import state
+from filterd.clock import SystemClock
+from filterd.core.networks import Networks
+from filterd.http_server import AsgiApp
+from filterd.log import Events
+from filterd.metrics import Metrics
+from filterd.release import Releaser
+from filterd.settings import Config
+from filterd.store.sql import SqlStore
+from filterd.web.api.parts import ApiParts
+from filterd.web.app import build_app
+from filterd.web.parts import WebParts
+from filterd.web.passwords import Passwords
+from filterd.web.render import Renderer
+from filterd.web.sign_in import SignIn
+
+
+def web_app(
+    config: Config, store: SqlStore, releaser: Releaser, metrics: Metrics, events: Events, routes: Sequence[BaseRoute]
+) -> AsgiApp:
+    """The application, with ``routes`` beside it. Raises ConfigError."""
+    clock = SystemClock()
+    api = ApiParts(
+        quarantine=store,
+        ledger=store,
+        tokens=store,
+        questions=store.quality,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    if not config.web.enabled:
+        return build_app(api, None, routes)
+    passwords, accounts = Passwords(), store.accounts
+    pages = WebParts(
+        settings=config.web,
+        proxies=Networks(config.web.proxy_networks),
+        renderer=Renderer(),
+        sign_in=SignIn(
+            accounts=accounts,
+            sessions=accounts,
+            tries=accounts,
+            passwords=passwords,
+            clock=clock,
+            key=state.secret_of(config),
+        ),
+        passwords=passwords,
+        accounts=accounts,
+        tokens=store,
+        quarantine=store,
+        ledger=store,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    return build_app(api, pages, routes)

@@ -1,0 +1,178 @@
+"""``filterd account``: who may sign in to the pages."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filterd.commands.config import ConfigOption
+from filterd.core.access import Role
+from filterd.core.envelope import address_key
+from filterd.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from filterd.account_ports import Account
+    from filterd.settings import Config
+    from filterd.store.sql import SqlStore
+
+app = typer.Typer(help="Create, change, list and remove accounts of the pages.", no_args_is_help=True)
+
+_NAME_CHARS = 254
+
+NameArgument = Annotated[str, typer.Argument(help="Login, best an e-mail address.")]
+AddressOption = Annotated[list[str] | None, typer.Option(help="An address or number of theirs; several times.")]
+DomainOption = Annotated[list[str] | None, typer.Option(help="A domain a moderator looks after; several times.")]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    role: Annotated[Role, typer.Option(help="What they are here for.")] = Role.USER,
+    address: AddressOption = None,
+    domain: DomainOption = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input instead of making one.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Create an account and print its password: it is shown this once and stored as a hash only.
+
+    A name that is an e-mail address is an address of theirs, unless others are given.
+    """
+    from filterd.account_ports import Account
+    from filterd.clock import SystemClock
+    from filterd.commands import context
+
+    login = _login(name)
+    password, is_made = _password(is_read=password_stdin)
+    account = Account(
+        name=login,
+        role=role,
+        addresses=tuple(map(address_key, address or ([login] if "@" in login else []))),
+        domains=tuple(d.strip().lower().removeprefix("@") for d in domain or []),
+        password_hash=_hashed(password),
+        created_at=SystemClock().now(),
+    )
+
+    async def work(store: SqlStore, _config: Config) -> None:
+        await store.accounts.add_account(account, context.user_name())
+
+    context.with_store(config, work)
+    typer.echo(password if is_made else f"{login} added")
+
+
+@app.command()
+def change(
+    name: NameArgument,
+    role: Annotated[Role | None, typer.Option(help="What they are here for.")] = None,
+    address: AddressOption = None,
+    domain: DomainOption = None,
+    disable: Annotated[bool | None, typer.Option("--disable/--enable", help="Whether they may sign in.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Change an account; what is not given stays. Its sessions end."""
+
+    def changed(account: Account) -> Account:
+        return replace(
+            account,
+            role=role or account.role,
+            addresses=tuple(map(address_key, address)) if address else account.addresses,
+            domains=tuple(d.strip().lower() for d in domain) if domain else account.domains,
+            is_disabled=account.is_disabled if disable is None else disable,
+        )
+
+    _change(name, changed, config)
+    typer.echo(f"{_login(name)} changed")
+
+
+@app.command()
+def password(
+    name: NameArgument,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input instead of making one.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give an account a new password and print it. Its sessions end."""
+    new, is_made = _password(is_read=password_stdin)
+    stored = _hashed(new)
+    _change(name, lambda account: replace(account, password_hash=stored), config)
+    typer.echo(new if is_made else f"{_login(name)} changed")
+
+
+@app.command("list")
+def list_(config: ConfigOption = None) -> None:
+    """List the accounts."""
+    from filterd.commands import context
+
+    async def work(store: SqlStore, _config: Config) -> Sequence[Account]:
+        return await store.accounts.list_accounts()
+
+    rows = [
+        (
+            account.name,
+            account.role,
+            " ".join(account.addresses),
+            " ".join(account.domains),
+            "disabled" if account.is_disabled else "",
+        )
+        for account in context.with_store(config, work)
+    ]
+    context.show_table(("name", "role", "addresses", "domains", ""), rows)
+
+
+@app.command()
+def remove(name: NameArgument, config: ConfigOption = None) -> None:
+    """Remove an account and end its sessions."""
+    from filterd.commands import context
+
+    async def work(store: SqlStore, _config: Config) -> None:
+        await store.accounts.remove_account(_login(name), context.user_name())
+
+    context.with_store(config, work)
+    typer.echo(f"{_login(name)} removed")
+
+
+def _change(name: str, change: Callable[[Account], Account], config: ConfigOption) -> None:
+    from filterd.commands import context
+
+    async def work(store: SqlStore, _config: Config) -> None:
+        account = await store.accounts.find_account(_login(name))
+        if account is None:
+            raise NotFound(f"no account {_login(name)}")
+        await store.accounts.change_account(change(account), context.user_name())
+
+    context.with_store(config, work)
+
+
+def _login(name: str) -> str:
+    login = name.strip().lower()
+    if not login.isprintable() or " " in login or not 1 <= len(login) <= _NAME_CHARS:
+        raise UsageError(f"a login has 1 to {_NAME_CHARS} printable characters and no spaces")
+    return login
+
+
+def _password(*, is_read: bool) -> tuple[str, bool]:
+    """The password, and whether it was made here."""
+    import secrets
+
+    from filterd.web.passwords import check_length
+
+    if not is_read:
+        return secrets.token_urlsafe(15), True
+    read = sys.stdin.readline().rstrip("\r\n")
+    check_length(read)
+    return read, False
+
+
+def _hashed(password: str) -> str:
+    import asyncio
+
+    from filterd.web.passwords import Passwords
+
+    return asyncio.run(Passwords().hash(password))

@@ -1,0 +1,47 @@
+"""What the pages work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from filterd.account_ports import Accounts
+from filterd.core.networks import Networks
+from filterd.feedback_ports import FeedbackLedger
+from filterd.log import Events
+from filterd.metrics import Metrics
+from filterd.ports import Clock, Quarantine, TokenStore
+from filterd.release import Releaser
+from filterd.web.passwords import Passwords
+from filterd.web.render import Renderer
+from filterd.web.sign_in import SignIn
+from filterd.web_settings import WebSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebParts:
+    """What the pages work on."""
+
+    settings: WebSettings
+    proxies: Networks
+    """Reverse proxies that say who their client is."""
+    renderer: Renderer
+    sign_in: SignIn
+    passwords: Passwords
+    accounts: Accounts
+    tokens: TokenStore
+    quarantine: Quarantine
+    ledger: FeedbackLedger
+    releaser: Releaser
+    clock: Clock
+    metrics: Metrics
+    events: Events
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people come by HTTPS."""
+        return self.settings.public_url.startswith("https:")
+
+    @property
+    def cookie_name(self) -> str:
+        """A name with this prefix only a page of this very host can set, by HTTPS (RFC 6265bis section 4.1.3)."""
+        return "__Host-filterd" if self.is_https else "filterd"

@@ -1,0 +1,82 @@
+"""Templates to pages. Everything is escaped; the headers let a page load nothing that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from filterd import __version__
+from filterd.web.catalogue import LANGUAGES, Texts
+from filterd.web.menu import pages
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+_FOLDER = Path(__file__).parent / "templates"
+
+
+class Renderer:
+    """Fills templates."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(_FOLDER),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals |= {"version": __version__, "languages": LANGUAGES, "pages": pages}
+        self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown}
+
+    def page(self, template: str, texts: Texts, status: int = 200, **values: Any) -> HTMLResponse:
+        """The response of a template; ``t`` in it are the texts."""
+        return HTMLResponse(self.text(template, texts, **values), status, headers=dict(HEADERS))
+
+    def text(self, template: str, texts: Texts, **values: Any) -> str:
+        """A template filled."""
+        return self._environment.get_template(template).render(t=texts, **values)
+
+
+def shown(value: str) -> str:
+    """Text from outside as it may stand in a page: no octets that are no text, and nothing that turns its line round.
+
+    Source of the directional characters: Unicode UAX #9, section 2.
+    """
+    text = value.encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _moment(value: datetime | None) -> str:
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _size(value: int) -> str:
+    """Bytes for people, in units of 1,000 (IEC 80000-13)."""
+    amount = float(value)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1_000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1_000
+    return f"{amount:.1f} GB"

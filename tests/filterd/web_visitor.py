@@ -1,0 +1,138 @@
+"""The pages in this process, and people who look at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from argon2 import PasswordHasher
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from filterd.account_ports import Account
+from filterd.core.access import Role
+from filterd.core.headers import Stamp
+from filterd.core.networks import Networks
+from filterd.log import AddressMask, Events, get_logger
+from filterd.metrics import Metrics
+from filterd.release import Releaser
+from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.web.api.parts import ApiParts
+from filterd.web.app import build_app
+from filterd.web.parts import WebParts
+from filterd.web.passwords import Passwords
+from filterd.web.render import Renderer
+from filterd.web.sign_in import SignIn
+from filterd.web_settings import WebSettings
+
+FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = "correct horse battery"
+_TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser of their own."""
+
+    client: httpx2.AsyncClient
+
+    async def get(self, path: str, **more: Any) -> httpx2.Response:
+        return await self.client.get(path, **more)
+
+    async def post(self, path: str, fields: dict[str, Any] | None = None, *, at: str = "/account") -> httpx2.Response:
+        """Send a form as a page of ours has it: with the token that the page ``at`` carries."""
+        page = await self.client.get(at)
+        found = _TOKEN.search(page.text)
+        token = {"token": found.group(1)} if found else {}
+        return await self.client.post(path, data={**token, **(fields or {})})
+
+    async def sign_in(self, name: str, password: str = PASSWORD, **more: Any) -> httpx2.Response:
+        return await self.client.post("/sign-in", data={"name": name, "password": password, "next": "/", **more})
+
+
+@dataclass
+class House:
+    """The pages and everything behind them."""
+
+    app: Starlette
+    store: MemoryStore
+    relay: RecordingRelay
+    clock: FixedClock
+    metrics: Metrics
+    parts: WebParts
+    visitors: list[Visitor] = field(default_factory=list)
+
+    def stranger(self, base_url: str = "http://filter.local") -> Visitor:
+        """Somebody who has not signed in."""
+        transport = httpx2.ASGITransport(app=self.app)
+        visitor = Visitor(httpx2.AsyncClient(transport=transport, base_url=base_url))
+        self.visitors.append(visitor)
+        return visitor
+
+    async def person(self, role: Role, name: str = "", **more: Any) -> Visitor:
+        """Somebody who has signed in."""
+        name = name or f"{role.value}@example.org"
+        account = Account(name=name, role=role, password_hash=FAST.hash(PASSWORD), created_at=self.clock.now(), **more)
+        await self.store.accounts.add_account(account, "test")
+        visitor = self.stranger()
+        answer = await visitor.sign_in(name)
+        assert answer.status_code == 303, answer.text
+        return visitor
+
+    async def close(self) -> None:
+        for visitor in self.visitors:
+            await visitor.client.aclose()
+
+
+def a_house(
+    settings: WebSettings | None = None, configure: Callable[[WebParts], WebParts] = lambda parts: parts
+) -> House:
+    """The pages on a store in memory."""
+    clock, relay = FixedClock(), RecordingRelay()
+    store = MemoryStore(clock)
+    metrics = Metrics(CollectorRegistry())
+    events = Events(get_logger(), AddressMask(b"key"))
+    settings = settings or WebSettings(public_url="http://filter.local")
+    releaser = Releaser(
+        quarantine=store,
+        ledger=store,
+        inbox=store,
+        relay=relay,
+        stamp=lambda: Stamp(hostname="mx.example.org", release_key=b"key"),
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+    passwords, accounts = Passwords(FAST), store.accounts
+    shared: dict[str, Any] = {
+        "tokens": store,
+        "quarantine": store,
+        "ledger": store,
+        "releaser": releaser,
+        "clock": clock,
+        "metrics": metrics,
+        "events": events,
+    }
+    parts = configure(
+        WebParts(
+            settings=settings,
+            proxies=Networks(settings.proxy_networks),
+            renderer=Renderer(),
+            sign_in=SignIn(
+                accounts=accounts, sessions=accounts, tries=accounts, passwords=passwords, clock=clock, key=b"key"
+            ),
+            passwords=passwords,
+            accounts=accounts,
+            **shared,
+        )
+    )
+    app = build_app(ApiParts(questions=store.quality, **shared), parts)
+    return House(app, store, relay, clock, metrics, parts)
+
+
+def routes_of(app: Starlette) -> Sequence[Any]:
+    """Every route of the pages."""
+    return app.routes[-1].routes  # type: ignore[attr-defined, no-any-return]  # the mount at /
