@@ -27,6 +27,8 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests --ignore=tests/trainer
 	$(BIN)/pytest -q -m real tests/trainer
+	@if $(BIN)/pip -qq --disable-pip-version-check install --require-hashes -r requirements/fuzz.lock; \
+	then $(MAKE) --no-print-directory fuzz; else echo "fuzz: left out, atheris does not install here" >&2; fi
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff format --check --quiet

@@ -162,6 +162,10 @@ class Events:
         """A bundle was refused; the one in service stays."""
         self._log.error("model.refused", channel=channel, error=error)
 
+    def registry_state(self, part: str, error: str) -> None:
+        """The registry's ``pointers`` or ``trials`` cannot be read, or can again: then ``error`` is empty."""
+        self._log.warning("registry.state", part=part, error=error)
+
     def model_taken_back(self, channel: str, model: str, why: str) -> None:
         """A bundle did much worse with people than the one before it and serves no longer."""
         self._log.error("model.taken_back", channel=channel, model=model, why=why)

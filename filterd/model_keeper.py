@@ -78,6 +78,7 @@ class ModelKeeper:
         self._events = events
         self._is_rolling_back = is_rolling_back
         self._seen: Mapping[Channel, str | None] | None = None
+        self._unread = ""
 
     async def follow(self) -> None:
         """Swap in what was promoted, until cancelled."""
@@ -91,8 +92,9 @@ class ModelKeeper:
             registry = self._registry()
             pointers = {channel: registry.current(channel) for channel in Channel}
         except BundleError as exc:
-            self._events.model_refused("registry", exc.detail)
+            self._note(exc.detail)
             return
+        self._note("")
         before, self._seen = self._seen, pointers
         if before is None or before == pointers:
             return
@@ -101,6 +103,12 @@ class ModelKeeper:
         except BundleError:
             # Said and counted where it was refused.
             return
+
+    def _note(self, error: str) -> None:
+        """Tell when the pointers become unreadable and when that is over, and not every second between."""
+        if bool(error) != bool(self._unread):
+            self._events.registry_state("pointers", error)
+        self._unread = error
 
     async def guard(self) -> None:
         """Take back what does worse, until cancelled; for one worker of a host."""

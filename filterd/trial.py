@@ -52,6 +52,7 @@ class TrialScanner:
         self._metrics = metrics
         self._events = events
         self._known: Mapping[Channel, Trial] = {}
+        self._unread = ""
         self._candidates: Scanner | None = None
         self._stack = AsyncExitStack()
         self._comparing: set[asyncio.Task[None]] = set()
@@ -73,10 +74,10 @@ class TrialScanner:
     async def look(self) -> None:
         """Start and end candidates as the registry says now."""
         try:
-            trials = dict(self._trials())
+            trials, error = dict(self._trials()), ""
         except FilterdError as exc:
-            self._events.model_refused("trial", exc.detail)
-            trials = {}
+            trials, error = {}, exc.detail
+        self._note(error)
         if {c: t.id for c, t in trials.items()} != {c: t.id for c, t in self._known.items()}:
             self._candidates = None
             await self._stack.aclose()
@@ -84,6 +85,12 @@ class TrialScanner:
                 ids = {channel: trial.id for channel, trial in trials.items()}
                 self._candidates = await self._stack.enter_async_context(self._open(ids))
         self._known = trials
+
+    def _note(self, error: str) -> None:
+        """Tell when trials become unreadable and when that is over, and not every second between."""
+        if bool(error) != bool(self._unread):
+            self._events.registry_state("trials", error)
+        self._unread = error
 
     async def scan(self, envelope: Envelope, raw: bytes) -> Scan:
         """See ``ports.Scanner``."""

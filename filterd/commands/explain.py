@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from filterd.feedback_ports import KeptInput, Similar
-    from filterd.inference.registry import Registry
     from filterd.ports import VerdictRow
     from filterd.settings import Config
     from filterd.store.sql import SqlStore
@@ -27,19 +26,18 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Print what a verdict rests on: threshold, words, labels, lists, facts and the reported messages it resembles."""
-    from filterd import model_files
     from filterd.commands import context
 
     async def work(
-        store: SqlStore, config: Config
-    ) -> tuple[Registry, Sequence[VerdictRow], KeptInput | None, list[Sequence[Similar]]]:
+        store: SqlStore, settings: Config
+    ) -> tuple[Config, Sequence[VerdictRow], KeptInput | None, list[Sequence[Similar]]]:
         rows = await store.verdicts(MessageId(message))
         similar = [await store.similar(row.channel, row.fingerprint) for row in rows]
-        return model_files.registry_of(config), rows, await store.kept_input(rows[0].id), similar
+        return settings, rows, await store.kept_input(rows[0].id), similar
 
-    registry, rows, kept, similar = context.with_store(config, work)
+    settings, rows, kept, similar = context.with_store(config, work)
     for row, alike in zip(rows, similar, strict=True):
-        for line in (*_decision(row), *_words(row), *_alike(alike), *_read(row, kept, registry)):
+        for line in (*_decision(row), *_words(row), *_alike(alike), *_read(row, kept, settings)):
             typer.echo(context.visible(line))
 
 
@@ -77,8 +75,9 @@ def _alike(similar: Sequence[Similar]) -> list[str]:
     ]
 
 
-def _read(row: VerdictRow, kept: KeptInput | None, registry: Registry) -> list[str]:
+def _read(row: VerdictRow, kept: KeptInput | None, config: Config) -> list[str]:
     """The side features, and whether the bundle gives the same number again."""
+    from filterd import model_files
     from filterd.core.explanation import side_features
     from filterd.core.token_codec import hashing_key, unpack
     from filterd.errors import BundleError
@@ -89,9 +88,10 @@ def _read(row: VerdictRow, kept: KeptInput | None, registry: Registry) -> list[s
         return []
     if kept is None:
         return ["  what the model read is not kept: the number cannot be reproduced"]
+    registry = model_files.registry_of(config)
     folders = {id: registry.folder(row.channel, id) for id in registry.list(row.channel)}
-    serving = registry.locate()[row.channel]
     try:
+        serving = model_files.serving(config)[row.channel]
         folders.setdefault(read_spec(serving).id, serving)
         if row.model not in folders:
             return [f"  model {row.model} is not here: the number cannot be reproduced"]

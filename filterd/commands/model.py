@@ -25,12 +25,13 @@ ChannelArgument = Annotated[Channel, typer.Argument(help="email or sms.")]
 @app.command("list")
 def list_bundles(config: ConfigOption = None) -> None:
     """List the published bundles of each channel and mark the one in service."""
+    from filterd import model_files
     from filterd.commands.context import show_table
     from filterd.inference.registry import read_spec
 
     settings, registry = _open(config)
     rows = []
-    for channel, serving in _serving(settings, registry).items():
+    for channel, serving in model_files.serving(settings).items():
         published = {id: registry.folder(channel, id) for id in registry.list(channel)}
         if serving not in published.values():
             published[read_spec(serving).id if serving.is_dir() else "none"] = serving
@@ -47,11 +48,12 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Print what a bundle says about itself: operating points, shapes, corpus, tools, and its card."""
+    from filterd import model_files
     from filterd.core.bundle import CARD_FILE
     from filterd.inference.registry import read_spec
 
     settings, registry = _open(config)
-    folder = registry.folder(channel, id) if id else _serving(settings, registry)[channel]
+    folder = registry.folder(channel, id) if id else model_files.serving(settings)[channel]
     spec: BundleSpec = read_spec(folder)
     typer.echo(spec.to_json(), nl=False)
     card = folder / CARD_FILE
@@ -161,7 +163,3 @@ def _open(option: Path | None) -> tuple[Config, Registry]:
 
     config = read_config(option)
     return config, model_files.registry_of(config)
-
-
-def _serving(config: Config, registry: Registry) -> dict[Channel, Path]:
-    return registry.locate({Channel.EMAIL: config.models.email, Channel.SMS: config.models.sms})

@@ -60,8 +60,11 @@ class Stamp:
 
 def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -> bytes:
     """``raw`` with our block in front and forged headers removed."""
+    # Of the message as it came: behind a forged field such a line is none, and must not come before our block.
+    mailbox_line = _MAILBOX_LINE.match(raw)
     end = _header_end(raw)
-    header, body = raw[:end], raw[end:]
+    at = mailbox_line.end() if mailbox_line else 0
+    header, body = raw[at:end], raw[end:]
     bare = header.translate(None, _NAME_NOISE).lower()
     if any(word in bare for word in _SUSPECT):
         header = _without_forged(header, settings.trusted_authserv_ids)
@@ -69,9 +72,7 @@ def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -
     if decision.subject_tag:
         header, extra = _tag_subject(header, decision.subject_tag.encode("ascii", "replace"))
         block += extra
-    mailbox_line = _MAILBOX_LINE.match(header)
-    at = mailbox_line.end() if mailbox_line else 0
-    return b"".join((header[:at], block, _fence(header[at : at + 1024]), header[at:], body))
+    return b"".join((raw[:at], block, _fence(header[:1024]), header, body))
 
 
 def find_id(mail: bytes) -> MessageId | None:

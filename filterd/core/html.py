@@ -32,6 +32,8 @@ _MAX_ANCESTORS = 16
 _MIN_CONTRAST = 24
 """Largest distance of text from its background, per RGB channel, that counts as hidden."""
 _WHITE = (255, 255, 255)
+_CUT = "CUT"
+"""The name of elements that are about to be taken out: in capitals, which no name of a parsed document has."""
 
 _LONG_TAG = re.compile(r"<[A-Za-z][^>]{20000}[^>]*")
 _ANY_TAG = re.compile(r"<[^<>]*>?")
@@ -91,7 +93,8 @@ def read_html(text: str, max_chars: int) -> HtmlText:
     # By name and not by XPath: of a union, libxml2 looks for every node of the one set in the whole of the other.
     for node in list(root.iter("script", "style", "noscript")):
         if node.tag != "noscript" or next(node.iterancestors("head"), None) is not None:
-            _cut(node)
+            node.tag = _CUT
+    _cut(root)
     images = list(root.iter("img", "image"))
     links = tuple(_links(root))
     alts = " ".join((image.get("alt") or "") for image in images[:_MAX_ALTS]).strip()
@@ -100,6 +103,7 @@ def read_html(text: str, max_chars: int) -> HtmlText:
     hidden = " ".join(_take_hidden(root, has_sheet=has_sheet))
     if hidden.strip():
         signals.append("hidden_text")
+    _cut(root)
     visible: str = etree.tostring(root, method="text", encoding="unicode", with_tail=False)
     return HtmlText(
         visible=f"{visible}\n{alts}" if alts else visible,
@@ -154,19 +158,12 @@ def _text(node: _Element) -> str:
     return "".join(str(text) for text in node.itertext())
 
 
-def _cut(node: _Element) -> None:
-    """Take ``node`` out of its tree and leave what follows it."""
-    parent = node.getparent()
-    if parent is None:
-        return
-    if node.tail:
-        before = node.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + node.tail
-        else:
-            parent.text = (parent.text or "") + node.tail
-    node.tail = None
-    parent.remove(node)
+def _cut(root: _Element) -> None:
+    """Take the elements named ``_CUT`` out of the tree and leave what follows them, in linear time.
+
+    Not by moving that text to its neighbour: lxml takes no control characters, which a tree that was parsed may hold.
+    """
+    etree.strip_elements(root, _CUT, with_tail=False)
 
 
 def _links(root: _Element) -> Iterator[Link]:
@@ -194,7 +191,7 @@ def _take_hidden(root: _Element, *, has_sheet: bool) -> Iterator[str]:
         text = _text(node)
         if text.strip():
             yield text
-            _cut(node)
+            node.tag = _CUT
 
 
 def _is_hidden(node: _Element, style: dict[str, str], *, has_sheet: bool) -> bool:

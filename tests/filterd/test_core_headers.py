@@ -206,6 +206,15 @@ def test_b10_mailbox_line_stays_first() -> None:
     assert out.endswith(b"\r\nSubject: x\r\n\r\nbody\r\n")
 
 
+def test_b10_mailbox_line_behind_a_forged_field_does_not_come_before_our_block() -> None:
+    """It is no mailbox line where it stands, and a reader who takes none for one would find our block in the body."""
+    out = stamp(b"X-Spam-Flag: NO\r\nFrom alice\r\nSubject: x\r\n\r\nbody\r\n", an_envelope(), SPAM, SETTINGS)
+
+    assert out.startswith(b"Received: ")
+    assert parsed(out)["X-Spam-Flag"] == "YES"
+    assert out.endswith(b"\r\n\r\nFrom alice\r\nSubject: [SPAM] x\r\n\r\nbody\r\n")
+
+
 @pytest.mark.parametrize("raw", [b"", b"\r\n", b"\r\nbody\r\n", b"Subject: x", b"Subject: x\r\n"])
 def test_b10_small_message_keeps_its_octets(raw: bytes) -> None:
     assert stamp(raw, an_envelope(), HAM, SETTINGS).endswith(b"\r\n" + raw)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError
-from filterd.log import AddressMask, Events, get_logger
+from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.model_keeper import ModelKeeper
 from filterd.model_ports import Trial
@@ -32,6 +33,8 @@ class World:
     notes: list[tuple[str, str, str]] = field(default_factory=list)
     reloads: int = 0
     failure: Exception | None = None
+    unreadable: str = ""
+    log: structlog.testing.LogCapture = field(default_factory=structlog.testing.LogCapture)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def keeper(self) -> ModelKeeper:
@@ -42,7 +45,7 @@ class World:
             serving=lambda: {Channel.EMAIL: self.pointers[0]},
             clock=FixedClock(),
             metrics=Metrics(self.registry),
-            events=Events(get_logger(), AddressMask(b"key")),
+            events=Events(structlog.wrap_logger(None, processors=[self.log]), AddressMask(b"key")),
             is_rolling_back=lambda: True,
         )
 
@@ -52,6 +55,8 @@ class World:
             raise self.failure
 
     def current(self, channel: Channel) -> str | None:
+        if self.unreadable:
+            raise BundleError(self.unreadable)
         return self.pointers[0] if channel is Channel.EMAIL else None
 
     def previous(self, channel: Channel) -> str | None:
@@ -105,6 +110,21 @@ async def test_refused_bundle_is_not_tried_again_until_the_pointer_changes() -> 
     await keeper.look()
 
     assert world.reloads == 2
+
+
+async def test_unreadable_registry_is_told_of_when_it_begins_and_when_it_is_over() -> None:
+    world = World(unreadable="torn")
+    keeper = world.keeper()
+    for _ in range(3):
+        await keeper.look()
+    world.unreadable = ""
+    for _ in range(3):
+        await keeper.look()
+
+    assert [(line["event"], line["part"], line["error"]) for line in world.log.entries] == [
+        ("registry.state", "pointers", "torn"),
+        ("registry.state", "pointers", ""),
+    ]
 
 
 @pytest.mark.parametrize(("records", "left"), [({"m1": GOOD, "m2": BAD}, "m1"), ({"m1": GOOD, "m2": GOOD}, "m2")])

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from filterd.core.envelope import Channel, Envelope
 from filterd.core.verdict import Scan
 from filterd.errors import BundleError, ScanDown, Unscannable
-from filterd.log import AddressMask, Events, get_logger
+from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.model_ports import Disagreement, Trial
 from filterd.ports import Scanner
@@ -48,6 +49,7 @@ class World:
         self.opened: list[Mapping[Channel, str]] = []
         self.closed = 0
         self.registry = CollectorRegistry()
+        self.log = structlog.testing.LogCapture()
         self.scanner = TrialScanner(
             self.incumbent,
             trials=self.read,
@@ -55,7 +57,7 @@ class World:
             store=self,
             clock=FixedClock(),
             metrics=Metrics(self.registry),
-            events=Events(get_logger(), AddressMask(b"key")),
+            events=Events(structlog.wrap_logger(None, processors=[self.log]), AddressMask(b"key")),
         )
 
     def read(self) -> Mapping[Channel, Trial]:
@@ -162,6 +164,26 @@ async def test_registry_that_cannot_be_read_ends_the_trial(monkeypatch: pytest.M
 
     assert world.closed == 1
     assert (await world.scanner.scan(an_envelope(), b"ham")).model == "test-model"
+
+
+async def test_unreadable_trial_is_told_of_when_it_begins_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def unreadable() -> Mapping[Channel, Trial]:
+        raise BundleError("torn")
+
+    with monkeypatch.context() as torn:
+        torn.setattr(world.scanner, "_trials", unreadable)
+        for _ in range(3):
+            await world.scanner.look()
+    for _ in range(3):
+        await world.scanner.look()
+
+    assert [(line["event"], line["part"], line["error"]) for line in world.log.entries] == [
+        ("registry.state", "trials", "torn"),
+        ("registry.state", "trials", ""),
+    ]
+    await world.scanner.close()
 
 
 async def test_messages_beyond_what_the_candidate_can_take_are_not_compared() -> None:

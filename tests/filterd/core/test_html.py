@@ -1,4 +1,5 @@
 import contextlib
+import re
 import time
 
 import pytest
@@ -22,6 +23,7 @@ def _words(text: str) -> str:
         ("<td>a</td><td>b</td>", "a b"),
         ("fr<!-- x -->ee <b>V</b>IA<i></i>GRA", "free VIAGRA"),
         ("a<script>bad()</script>b<style>p{}</style>c", "abc"),
+        ("<CUT>not</CUT> <cut>ours</cut>", "not ours"),
         ("&#102;&#114;&eacute;e&nbsp;&amp;", "fr\u00e9e &"),
         ("<img src=x alt='buy now'>", "buy now"),
         ("no markup at all", "no markup at all"),
@@ -111,6 +113,21 @@ def test_read_html_counts_links_images_and_forms() -> None:
     assert (found.images, found.remote_images, found.forms) == (2, 1, 2)
 
 
+@pytest.mark.parametrize("octet", ["\x01", "\x1f", "\ufffe", "&#1;"])
+@pytest.mark.parametrize("cut", ["<script></script>", "<b style='display:none'>h</b>"], ids=["script", "hidden"])
+def test_b5_read_html_when_what_xml_forbids_follows_a_cut_element_reads_on(octet: str, cut: str) -> None:
+    found = read_html(f"<p>one {cut}{octet} two{cut} three</p>", MOST)
+
+    assert re.findall("[a-z]+", found.visible) == ["one", "two", "three"]
+
+
+def test_read_html_when_the_hidden_stands_in_the_hidden_reads_what_follows() -> None:
+    found = read_html("<b hidden>x <i hidden>y</i> z</b> seen <i hidden>w</i> too", MOST)
+
+    assert _words(found.visible) == "seen too"
+    assert set(found.hidden.split()) == {"x", "y", "z", "w"}
+
+
 @pytest.mark.parametrize("depth", [300, 3_000, 20_000])
 def test_b5_read_html_when_nesting_is_deep_loses_no_text(depth: int) -> None:
     found = read_html("<div>" * depth + "SECRET <a href=http://example.com>x</a>", MOST)
@@ -159,23 +176,32 @@ MORE_BOMBS = (
 )
 
 
+def cost(text: str) -> float:
+    """CPU seconds to read it, the least of three: a collection of the process's garbage may fall into one of them."""
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        with contextlib.suppress(Unscannable):
+            read_html(text, MOST)
+        took.append(time.process_time() - started)
+    return min(took)
+
+
 @pytest.mark.parametrize("piece", [*BOMBS, *MORE_BOMBS, "<font color=#fff>"])
 def test_b5_read_html_when_a_bomb_grows_takes_time_in_proportion(piece: str) -> None:
     """Each is cheap up to the cap on size; the scanner's own time limit is the net below."""
-
-    def cost(text: str) -> float:
-        """CPU seconds, the least of three: a collection of the process's garbage may fall into one of them."""
-        took = []
-        for _ in range(3):
-            started = time.process_time()
-            with contextlib.suppress(Unscannable):
-                read_html(text, MOST)
-            took.append(time.process_time() - started)
-        return min(took)
-
     half, whole = cost(piece * (100_000 // len(piece))), cost(piece * (200_000 // len(piece)))
 
     assert whole < max(half * 5, 0.3)
+
+
+def test_b5_read_html_when_text_stands_between_scripts_takes_time_in_proportion() -> None:
+    """Each text was copied once for every script before it: four seconds for half a megabyte."""
+    piece = "<script></script>some text"
+
+    part, whole = cost(piece * (60_000 // len(piece))), cost(piece * (480_000 // len(piece)))
+
+    assert whole < max(part * 24, 0.5)
 
 
 PIECES = st.sampled_from(
