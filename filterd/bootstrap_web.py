@@ -31,6 +31,7 @@ def web_app(
     api = ApiParts(
         quarantine=store,
         ledger=store,
+        examples=store,
         tokens=store,
         questions=store.quality,
         releaser=releaser,

@@ -73,6 +73,7 @@ async def api() -> AsyncIterator[Api]:
     parts = ApiParts(
         quarantine=store,
         ledger=store,
+        examples=store,
         tokens=store,
         questions=store.quality,
         releaser=releaser,
@@ -309,6 +310,41 @@ async def test_reading_changes_nothing(api: Api) -> None:
     assert api.relay.sent == []
 
 
+async def test_explanation_adds_up_and_names_what_was_reported_like_it(api: Api) -> None:
+    message = an_envelope(id=MessageId("2" * 32))
+    evidence = (Evidence(token="prize\udcff", weight=1.5), Evidence(token="agenda", weight=-0.25))
+    scan = replace(a_scan(0.97), logit=3.0, correction=0.5, evidence=evidence, fingerprint="f" * 64)
+    decision = replace(HOLD, scan=scan, threshold=0.9)
+    held = Outcome(kind=OutcomeKind.HELD, reply=Reply(code=250))
+    await api.store.record(Verdict.of(message, 10, decision, held, {}))
+    await api.call("POST", "/feedback", Scope.ADMIN, {"id": message.id, "label": "spam"})
+
+    answer = (await api.call("GET", f"/verdicts/{message.id}/explanation")).json()
+
+    (verdict,) = answer["verdicts"]
+    assert verdict["parts"][0] == {"token": "prize?", "weight": 1.5}
+    assert verdict["total"] == 3.5
+    assert abs(sum(part["weight"] for part in verdict["parts"]) - 3.5) < 1e-9
+    assert (verdict["probability"], verdict["threshold"]) == (0.97, 0.9)
+    assert [(found["message"], found["label"], found["distance"]) for found in verdict["similar"]] == [
+        (message.id, "spam", 0)
+    ]
+
+
+async def test_explanation_of_an_unscored_message_has_no_sum(api: Api) -> None:
+    message = an_envelope(id=MessageId("2" * 32))
+    decision = Decision(action=Action.ACCEPT, reason=Reason.ALLOWED, detail="example.org")
+    await api.store.record(
+        Verdict.of(message, 10, decision, Outcome(kind=OutcomeKind.RELAYED, reply=Reply(code=250)), {})
+    )
+
+    (verdict,) = (await api.call("GET", f"/verdicts/{message.id}/explanation")).json()["verdicts"]
+
+    assert (verdict["parts"], verdict["total"], verdict["detail"]) == ([], None, "example.org")
+    assert (await api.call("GET", f"/verdicts/{UNKNOWN}/explanation")).status_code == 404
+    assert (await api.call("GET", f"/verdicts/{message.id}/explanation", Scope.FEEDBACK)).status_code == 403
+
+
 async def test_verdicts_are_shown(api: Api) -> None:
     (verdict,) = (await api.call("GET", f"/verdicts/{ID}")).json()["verdicts"]
 
@@ -355,6 +391,7 @@ async def test_api_describes_itself(api: Api) -> None:
         "/quarantine/{id}/release",
         "/verdicts",
         "/verdicts/{id}",
+        "/verdicts/{id}/explanation",
         "/questions",
     }
 

@@ -129,7 +129,7 @@ def a_house(
             **shared,
         )
     )
-    app = build_app(ApiParts(questions=store.quality, **shared), parts)
+    app = build_app(ApiParts(questions=store.quality, examples=store, **shared), parts)
     return House(app, store, relay, clock, metrics, parts)
 
 

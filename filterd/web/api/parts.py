@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
-from filterd.feedback_ports import FeedbackLedger
+from filterd.feedback_ports import Examples, FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
@@ -31,6 +31,7 @@ class ApiParts:
 
     quarantine: Quarantine
     ledger: FeedbackLedger
+    examples: Examples
     tokens: TokenStore
     questions: Questions
     releaser: Releaser

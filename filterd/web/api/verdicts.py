@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,7 +10,11 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from filterd.core.envelope import Channel
+from filterd.core.explanation import take_apart
 from filterd.core.questions import Why
+from filterd.core.verdict import Label
+from filterd.feedback_ports import Similar
+from filterd.ports import VerdictRow
 from filterd.questions import ask
 from filterd.web.api.parts import MAX_PAGE, QuarantineToken, clean, message_id, parts_of, text_of
 
@@ -50,6 +55,41 @@ class VerdictsOut(BaseModel):
     verdicts: tuple[VerdictOut, ...]
 
 
+class PartOut(BaseModel):
+    """One summand of the log-odds."""
+
+    token: str
+    weight: float
+
+
+class SimilarOut(BaseModel):
+    """A labelled message that is like another."""
+
+    message: str
+    label: Label
+    reporter: str
+    given_at: datetime
+    distance: int
+    """Bits of 256 in which the fingerprints differ."""
+
+
+class ExplanationOut(VerdictOut):
+    """One decision taken apart."""
+
+    parts: tuple[PartOut, ...]
+    """The words that moved the log-odds most, labels, and everything else; they add up to ``total``."""
+    total: float | None
+    """Log-odds that the probability was made of; null where the message was not scored."""
+    signals: tuple[str, ...]
+    similar: tuple[SimilarOut, ...]
+
+
+class ExplanationsOut(BaseModel):
+    """Why a message was treated as it was, one per group of its recipients."""
+
+    verdicts: tuple[ExplanationOut, ...]
+
+
 class QuestionOut(VerdictOut):
     """A message whose label would help, as the group of its recipients that is named first has it."""
 
@@ -69,6 +109,7 @@ def verdict_routes() -> APIRouter:
     router = APIRouter()
     router.add_api_route("/verdicts", list_verdicts, methods=["GET"])
     router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"])
+    router.add_api_route("/verdicts/{id}/explanation", explain, methods=["GET"])
     router.add_api_route("/questions", list_questions, methods=["GET"])
     return router
 
@@ -92,6 +133,36 @@ async def show_verdicts(
     """What was decided about a message."""
     rows = await parts_of(request).ledger.verdicts(message_id(id))
     return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(clean(row)) for row in rows))
+
+
+async def explain(
+    request: Request,
+    id: str,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+) -> ExplanationsOut:
+    """Why: the words and what they weigh, the facts, and the labelled messages it is like."""
+    parts = parts_of(request)
+    rows = await parts.ledger.verdicts(message_id(id))
+    return ExplanationsOut(
+        verdicts=tuple([_explained(row, await parts.examples.similar(row.channel, row.fingerprint)) for row in rows])
+    )
+
+
+def _explained(row: VerdictRow, similar: Sequence[Similar]) -> ExplanationOut:
+    sums = None if row.logit is None else take_apart(row.logit, row.correction, row.evidence)
+    alike = [
+        SimilarOut(
+            message=found.message,
+            label=found.report.label,
+            reporter=text_of(found.report.reporter),
+            given_at=found.report.given_at,
+            distance=found.distance,
+        )
+        for found in similar
+    ]
+    said = () if sums is None else (PartOut(token=text_of(p.token), weight=p.weight) for p in sums.parts)
+    fields = clean(row) | {"parts": tuple(said), "total": None if sums is None else sums.total}
+    return ExplanationOut.model_validate(fields | {"similar": tuple(alike)})
 
 
 async def list_questions(
