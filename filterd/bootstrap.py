@@ -113,6 +113,7 @@ def _web(
         ledger=store,
         tokens=store,
         questions=store.quality,
+        rules=store.rules,
         releaser=releaser,
         clock=SystemClock(),
         metrics=metrics,

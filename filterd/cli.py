@@ -19,6 +19,7 @@ from filterd.commands import (
     quarantine,
     questions,
     report,
+    rules,
     serve,
     token,
     undo,
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     app.command("questions")(questions.run)
     app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")
+    app.add_typer(rules.app, name="rules")
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")
     app.add_typer(config.app, name="config")

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hmac
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import structlog
 
 from filterd.core.envelope import domain_of
+from filterd.core.overlay import ListEntry
 from filterd.core.verdict import Feedback, Verdict
+from filterd.rule_ports import GivenRule
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -180,10 +183,25 @@ class Events:
             "feedback.added",
             id=feedback.message_id,
             label=feedback.label.value,
-            reporter=self._mask(feedback.reporter) if "@" in feedback.reporter else feedback.reporter,
+            reporter=self._name(feedback.reporter),
             origin=feedback.origin,
             new=is_new,
         )
+
+    def rule_given(self, id: int, given: GivenRule) -> None:
+        """A person allowed or blocked a sender, or set thresholds."""
+        self._log.info(
+            "rule.given",
+            id=id,
+            kind=given.rule.kind.value if isinstance(given.rule, ListEntry) else "thresholds",
+            scope=self._name(given.rule.scope) or "everybody",
+            by=self._name(given.by),
+            origin=given.origin.value,
+        )
+
+    def rules_revoked(self, ids: Sequence[int], by: str) -> None:
+        """A person took rules back."""
+        self._log.info("rule.revoked", ids=list(ids), by=self._name(by))
 
     def report_refused(self, id: str, sender: str, peer: str) -> None:
         """Somebody whose reports are not believed wrote to a report address."""
@@ -212,6 +230,10 @@ class Events:
     def store_state(self, is_up: bool, error: str) -> None:
         """The database went away or came back."""
         self._log.warning("store.state", up=is_up, error=error)
+
+    def _name(self, name: str) -> str:
+        """A person's name or a scope; masked where it is an address or number."""
+        return self._mask(name) if "@" in name or name.isdigit() else name
 
 
 def _traceback_only(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:

@@ -45,10 +45,7 @@ class ListEntry:
     @classmethod
     def of(cls, scope: str, kind: ListKind, entry: str) -> ListEntry:
         """The entry as it is kept: one spelling for each scope and sender. Raises ValueError for what is neither."""
-        text = entry.strip().lower()
-        found = SenderList.of((text,))
-        name = next(iter(found.senders), None) or str(found.networks[0])
-        return cls(scope=_known_scope(scope), kind=kind, entry=_printable(name))
+        return cls(scope=known_scope(scope), kind=kind, entry=known_entry(entry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,33 +71,44 @@ class Thresholds:
         """The thresholds as they are kept. Raises ValueError for one that is none, or where nothing is said."""
         if tag_at is None and quarantine_at is None and is_enabled is None:
             raise ValueError("say a threshold, or whether filtering is on")
-        for at in (tag_at, quarantine_at):
-            _check(at)
-        return cls(scope=_known_scope(scope), tag_at=tag_at, quarantine_at=quarantine_at, is_enabled=is_enabled)
+        return cls(
+            scope=known_scope(scope),
+            tag_at=known_threshold(tag_at),
+            quarantine_at=known_threshold(quarantine_at),
+            is_enabled=is_enabled,
+        )
 
 
 RuntimeRule = ListEntry | Thresholds
 
 
-def _known_scope(text: str) -> str:
-    """Raises ValueError."""
+def known_scope(text: str) -> str:
+    """The scope ``text`` names, as it is kept; empty for everybody. Raises ValueError."""
     scope = scope_key(text)
-    if not scope and text.strip():
-        raise ValueError(f"{text!r} is not a recipient or domain")
-    return _printable(scope)
+    if (text and not scope) or not _is_name(scope):
+        raise ValueError("not a recipient address, number or domain")
+    return scope
 
 
-def _printable(text: str) -> str:
-    if len(text) > LONGEST or not text.isprintable() or " " in text:
-        raise ValueError(f"{text[:LONGEST]!r} is not an address, domain, phone number or network")
-    return text
+def known_entry(text: str) -> str:
+    """The sender ``text`` names, as it is kept. Raises ValueError."""
+    found = SenderList.of((text,))
+    entry = next(iter(found.senders), None) or str(found.networks[0])
+    if not _is_name(entry):
+        raise ValueError("not an address, domain, phone number or network")
+    return entry
 
 
-def _check(at: Threshold | None) -> None:
-    if isinstance(at, str) and at not in (OFF, *POINT_NAMES):
-        raise ValueError(f"{at!r} is not a threshold: say {', '.join(POINT_NAMES)}, off, or a probability")
-    if isinstance(at, float | int) and not 0 <= at <= 1:
-        raise ValueError(f"{at:g} is not a probability from 0 to 1")
+def known_threshold(at: Threshold | None) -> Threshold | None:
+    """``at``, if every bundle can go by it: a misspelt one would never act. Raises ValueError."""
+    is_known = at is None or at in (OFF, *POINT_NAMES) if isinstance(at, str | None) else 0 <= at <= 1
+    if not is_known:
+        raise ValueError(f"not a threshold: {', '.join(POINT_NAMES)}, off, or a probability from 0 to 1")
+    return at
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= LONGEST and text.isprintable() and " " not in text
 
 
 _NOBODY = SenderList()

@@ -18,7 +18,8 @@ from filterd.ports import Clock
 from filterd.rule_ports import MOST_PER_SCOPE, AddedRule, GivenRule, RuleOrigin, RuleRow
 from filterd.store.quality import Transactions
 from filterd.store.quarantine import audit
-from filterd.store.schema import RuleRecord, VerdictRecord
+from filterd.store.rule_tables import RuleRecord
+from filterd.store.schema import VerdictRecord
 from filterd.store.verdicts import message_of, upsert
 
 THRESHOLDS = "thresholds"

@@ -114,7 +114,7 @@ def only_key(addresses: Sequence[str]) -> str:
     return lookup_key(addresses[0]) if len(addresses) == 1 else ""
 
 
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows only in INTEGER columns."""
 
 
@@ -245,7 +245,7 @@ class FeedbackRecord(Base):
         Index(None, "changed_at"),
     )
 
-    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
     message_id: Mapped[str] = mapped_column(String(32))
     label: Mapped[str] = mapped_column(String(8))
     reporter: Mapped[str]
@@ -310,45 +310,6 @@ class CalibrationRecord(Base):
     set_by: Mapped[str]
 
 
-class RuleRecord(Base):
-    """One list entry, or the thresholds of one scope, given while the filter runs; it can only be revoked."""
-
-    __tablename__ = "rule"
-    __table_args__ = (
-        Index(
-            "uq_rule_standing",
-            "scope",
-            "entry",
-            unique=True,
-            sqlite_where=text("revoked_at IS NULL AND entry <> ''"),
-            postgresql_where=text("revoked_at IS NULL AND entry <> ''"),
-        ),
-        Index(None, "scope", "id"),
-        Index(None, "given_at"),
-        Index(None, "changed_at"),
-    )
-
-    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
-    scope: Mapped[str]
-    kind: Mapped[str] = mapped_column(String(16))
-    """allow, deny or thresholds."""
-    entry: Mapped[str]
-    """Empty for thresholds."""
-    tag_at: Mapped[str]
-    """A name, a number or off; empty where nothing is said."""
-    quarantine_at: Mapped[str]
-    is_enabled: Mapped[bool | None]
-    given_by: Mapped[str]
-    given_at: Mapped[datetime]
-    origin: Mapped[str] = mapped_column(String(16))
-    message_id: Mapped[str | None] = mapped_column(String(32))
-    sender_key: Mapped[str]
-    revoked_at: Mapped[datetime | None]
-    revoked_by: Mapped[str]
-    changed_at: Mapped[datetime]
-    """When this row last became something else: what every worker looks for."""
-
-
 class SmsMessageRecord(Base):
     """One SMS in the inbox or outbox."""
 
@@ -408,7 +369,7 @@ class AuditRecord(Base):
     __tablename__ = "audit"
     __table_args__ = (Index(None, "target"),)
 
-    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
     at: Mapped[datetime]
     by: Mapped[str]
     event: Mapped[str] = mapped_column(String(32))

@@ -75,6 +75,7 @@ async def api() -> AsyncIterator[Api]:
         ledger=store,
         tokens=store,
         questions=store.quality,
+        rules=store.rules,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -99,6 +100,9 @@ CALLS = [
     ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
     ("GET", "/questions", Scope.QUARANTINE, None),
+    ("GET", "/rules", Scope.RULES, None),
+    ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
+    ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
 ]
 
 
@@ -356,6 +360,8 @@ async def test_api_describes_itself(api: Api) -> None:
         "/verdicts",
         "/verdicts/{id}",
         "/questions",
+        "/rules",
+        "/rules/{id}",
     }
 
 
