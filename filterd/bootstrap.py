@@ -43,6 +43,7 @@ from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
 from filterd.report_keeper import ReportKeeper
 from filterd.report_spool import ReportSpool
+from filterd.rule_keeper import RuleKeeper
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
@@ -150,6 +151,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         memory=memory,
         correction=calibrations,
     )
+    rules = RuleKeeper(store.rules, pipeline, clock=clock, metrics=metrics)
+    await rules.try_refresh()
     learning = config.learning
     caps = Caps(
         reporter_daily=learning.reporter_daily, sender_daily=learning.sender_daily, campaign=learning.campaign_reports
@@ -221,7 +224,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     async def reload(new: Config) -> None:
         fresh = pipeline_settings(new)
         await models.follow(new, scanners)
-        pipeline.settings = fresh
+        rules.configure(fresh)
 
     def can_score() -> bool:
         return channels <= set(scanners.models)
@@ -241,6 +244,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "store": lambda: keeper.watch(store),
         "reports": reports.watch,
+        "rules": rules.watch,
         "models": model_keeper.follow,
         "trial": trial.watch,
         "outbox": outbox.run,

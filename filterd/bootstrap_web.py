@@ -34,6 +34,7 @@ def web_app(
         examples=store,
         tokens=store,
         questions=store.quality,
+        rules=store.rules,
         releaser=releaser,
         clock=clock,
         metrics=metrics,

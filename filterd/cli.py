@@ -20,6 +20,7 @@ from filterd.commands import (
     quarantine,
     questions,
     report,
+    rules,
     serve,
     token,
     undo,
@@ -51,6 +52,7 @@ def build() -> typer.Typer:
     app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")
     app.add_typer(account.app, name="account")
+    app.add_typer(rules.app, name="rules")
     app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")
     app.add_typer(config.app, name="config")

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hmac
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import structlog
 
 from filterd.core.envelope import domain_of
+from filterd.core.overlay import ListEntry
 from filterd.core.verdict import Feedback, Verdict
+from filterd.rule_ports import GivenRule
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -172,15 +175,15 @@ class Events:
 
     def released(self, id: str, by: str, delivered: bool) -> None:
         """A person released a held message."""
-        self._log.info("quarantine.released", id=id, by=self._who(by), delivered=delivered)
+        self._log.info("quarantine.released", id=id, by=self._name(by), delivered=delivered)
 
     def sign_in(self, name: str, result: str) -> None:
         """Somebody signed in (``opened``), was ``refused``, or has to wait (``throttled``)."""
-        self._log.info("sign_in", account=self._who(name), result=result)
+        self._log.info("sign_in", account=self._name(name), result=result)
 
     def deleted(self, id: str, by: str) -> None:
         """A person deleted a held message."""
-        self._log.info("quarantine.deleted", id=id, by=self._who(by))
+        self._log.info("quarantine.deleted", id=id, by=self._name(by))
 
     def feedback(self, feedback: Feedback, is_new: bool) -> None:
         """A person labelled a message."""
@@ -188,10 +191,25 @@ class Events:
             "feedback.added",
             id=feedback.message_id,
             label=feedback.label.value,
-            reporter=self._who(feedback.reporter),
+            reporter=self._name(feedback.reporter),
             origin=feedback.origin,
             new=is_new,
         )
+
+    def rule_given(self, id: int, given: GivenRule) -> None:
+        """A person allowed or blocked a sender, or set thresholds."""
+        self._log.info(
+            "rule.given",
+            id=id,
+            kind=given.rule.kind.value if isinstance(given.rule, ListEntry) else "thresholds",
+            scope=self._name(given.rule.scope) or "everybody",
+            by=self._name(given.by),
+            origin=given.origin.value,
+        )
+
+    def rules_revoked(self, ids: Sequence[int], by: str) -> None:
+        """A person took rules back."""
+        self._log.info("rule.revoked", ids=list(ids), by=self._name(by))
 
     def report_refused(self, id: str, sender: str, peer: str) -> None:
         """Somebody whose reports are not believed wrote to a report address."""
@@ -221,9 +239,9 @@ class Events:
         """The database went away or came back."""
         self._log.warning("store.state", up=is_up, error=error)
 
-    def _who(self, name: str) -> str:
-        """A person by name; one who is called by an address, masked."""
-        return self._mask(name) if "@" in name else name
+    def _name(self, name: str) -> str:
+        """A person's name or a scope; masked where it is an address or number."""
+        return self._mask(name) if "@" in name or name.isdigit() else name
 
 
 def _traceback_only(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:

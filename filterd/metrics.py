@@ -131,6 +131,18 @@ class Metrics:
             buckets=_EFFECT_SECONDS,
             registry=registry,
         )
+        self.rules = Gauge(
+            "filterd_rules",
+            "Rules set at run time that workers go by.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.rule_to_effect_seconds = Histogram(
+            "filterd_rule_to_effect_seconds",
+            "From a rule set at run time or its revocation until a worker acts on it.",
+            buckets=_EFFECT_SECONDS,
+            registry=registry,
+        )
         self.reports_learned = Gauge(
             "filterd_reports_learned",
             "Labels the online weights of the model in service were made of.",

@@ -75,6 +75,8 @@ class Judged:
 
     envelope: Envelope
     decision: Decision
+    policy: str = ""
+    """Version of the policy that decided: it may be another one by the time the message has been handed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,28 +135,32 @@ class Pipeline:
 
     def _verdict(self, part: Judged, size_bytes: int, outcome: Outcome, timings: Mapping[str, float]) -> Verdict:
         settings, envelope = self.settings, part.envelope
-        verdict = Verdict.of(
-            envelope, size_bytes, part.decision, outcome, MappingProxyType(dict(timings)), settings.policy_version
-        )
+        verdict = Verdict.of(envelope, size_bytes, part.decision, outcome, MappingProxyType(dict(timings)), part.policy)
         # Nobody has a message that was refused, so nobody can label it.
         can_audit = outcome.kind in _LABELLED_LATER and part.decision.reason is not Reason.RELEASED
         return replace(verdict, is_audit=can_audit and is_audited(envelope.id, settings.audit_ratio))
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         """The decisions for all recipients, without acting on them: also for ``filterd check`` and replay."""
-        settings = self.settings
-        if envelope.channel is Channel.EMAIL and find_release(raw, settings.stamp):
-            return (Judged(envelope=envelope, decision=Decision(action=Action.ACCEPT, reason=Reason.RELEASED)),)
+        if envelope.channel is Channel.EMAIL and find_release(raw, self.settings.stamp):
+            return (self._undisputed(envelope, Decision(action=Action.ACCEPT, reason=Reason.RELEASED)),)
         scan = await self._scan(envelope, raw)
         if isinstance(scan, Overloaded):
             decision = Decision(action=Action.DEFER, reason=Reason.SCAN_DOWN, detail="overloaded")
-            return (Judged(envelope=envelope, decision=decision),)
+            return (self._undisputed(envelope, decision),)
         reports = self._memory.find(envelope.channel, scan.fingerprint) if isinstance(scan, Scan) else ()
         correct = partial(self._correction.correct, envelope.channel)
-        judged = tuple(group(scan, envelope, self._policy(envelope.channel), reports, correct))
+        # Rules change while messages are scanned: policy and version are of one moment.
+        version = self.settings.policy_version
+        grouped = group(scan, envelope, self._policy(envelope.channel), reports, correct)
+        judged = tuple(replace(part, policy=version) for part in grouped)
         if reports and isinstance(scan, Scan):
             self._note_agreement(judged, reports, scan.model)
         return judged
+
+    def _undisputed(self, envelope: Envelope, decision: Decision) -> Judged:
+        """One decision for all recipients that no rule of theirs has a say in."""
+        return Judged(envelope=envelope, decision=decision, policy=self.settings.policy_version)
 
     def _note_agreement(self, judged: Sequence[Judged], reports: Sequence[Report], model: str) -> None:
         """Tell the memory what the model alone would have said."""

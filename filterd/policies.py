@@ -9,19 +9,27 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from filterd.core.bundle import POINT_NAMES
 from filterd.core.envelope import Channel
-from filterd.core.policy import Policy, Rule, Scope, SenderList, Threshold
+from filterd.core.policy import Policy, Rule, Scope, SenderList, Threshold, scope_key
 from filterd.core.reported import Agreement
 from filterd.core.verdict import Action
 from filterd.errors import ConfigError
 from filterd.settings import Config, OverrideSettings, PolicySettings, RuleSettings
 
-_RULE_KEYS = ("tag_at", "quarantine_at", "reject_at", "subject_tag", "unscannable")
+_FIELDS = {
+    "tag_at": "tag_at",
+    "quarantine_at": "quarantine_at",
+    "reject_at": "reject_at",
+    "subject_tag": "subject_tag",
+    "unscannable": "unscannable",
+    "enabled": "is_enabled",
+}
+"""Key of a rule in the settings -> field of ``Rule``."""
 
 
 def policies_of(config: Config) -> Mapping[Channel, Policy]:
@@ -55,6 +63,17 @@ def version_of(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def version_with(version: str, rules: Iterable[int]) -> str:
+    """12 hex digits that stand for ``version`` and these rules of the book; ``version`` itself without any.
+
+    A rule's text never changes, so its number is enough.
+    """
+    numbers = sorted(rules)
+    if not numbers:
+        return version
+    return hashlib.sha256(f"{version} {numbers}".encode()).hexdigest()[:12]
+
+
 def _rule(where: str, settings: RuleSettings) -> Rule:
     return Rule(
         tag_at=_known_point(f"{where}.tag_at", settings.tag_at),
@@ -81,9 +100,10 @@ def _overrides(settings: PolicySettings, default: Rule) -> dict[str, Scope]:
             rule=_overridden(f"policy.overrides[{i}]", override, default),
             allow=SenderList.of(override.allow),
             deny=SenderList.of(override.deny),
+            own=_own(override),
         )
         for recipient in override.recipients:
-            name = recipient.strip().lower().removeprefix("@").rstrip(".")
+            name = scope_key(recipient)
             if name in scopes:
                 raise ConfigError(f"policy.overrides[{i}].recipients: {name} is named twice")
             scopes[name] = scope
@@ -91,8 +111,9 @@ def _overrides(settings: PolicySettings, default: Rule) -> dict[str, Scope]:
 
 
 def _overridden(where: str, override: OverrideSettings, default: Rule) -> Rule:
-    given = override.model_fields_set
-    own = _rule(where, override)
-    changes = {key: getattr(own, key) for key in _RULE_KEYS if key in given}
-    is_enabled = own.is_enabled if "enabled" in given else default.is_enabled
-    return replace(default, is_enabled=is_enabled, **changes)
+    said = _rule(where, override)
+    return replace(default, **{field: getattr(said, field) for field in _own(override)})
+
+
+def _own(override: OverrideSettings) -> frozenset[str]:
+    return frozenset(field for key, field in _FIELDS.items() if key in override.model_fields_set)

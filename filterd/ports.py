@@ -304,6 +304,7 @@ class Scope(StrEnum):
 
     FEEDBACK = "feedback"
     QUARANTINE = "quarantine"
+    RULES = "rules"
     ADMIN = "admin"
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from filterd.errors import ConfigError
-from filterd.store import account_tables  # noqa: F401  # its tables are in the metadata once it is loaded
+from filterd.store import account_tables, rule_tables  # noqa: F401  # theirs are in the metadata once they are loaded
 from filterd.store.schema import Base
 
 if TYPE_CHECKING:

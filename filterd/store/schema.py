@@ -114,7 +114,7 @@ def only_key(addresses: Sequence[str]) -> str:
     return lookup_key(addresses[0]) if len(addresses) == 1 else ""
 
 
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows only in INTEGER columns."""
 
 
@@ -245,7 +245,7 @@ class FeedbackRecord(Base):
         Index(None, "changed_at"),
     )
 
-    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
     message_id: Mapped[str] = mapped_column(String(32))
     label: Mapped[str] = mapped_column(String(8))
     reporter: Mapped[str]
@@ -369,7 +369,7 @@ class AuditRecord(Base):
     __tablename__ = "audit"
     __table_args__ = (Index(None, "target"),)
 
-    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
     at: Mapped[datetime]
     by: Mapped[str]
     event: Mapped[str] = mapped_column(String(32))

@@ -41,6 +41,7 @@ from filterd.store.accounts import SqlAccounts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
+from filterd.store.rules import SqlRules
 from filterd.store.schema import HeldRecord
 from filterd.store.writer import GroupWriter
 
@@ -95,6 +96,7 @@ class SqlStore:
         self._exit = AsyncExitStack()
         self.quality = SqlQuality(self._read, self._write, clock)
         self.accounts = SqlAccounts(self._read, self._write, clock)
+        self.rules = SqlRules(self._read, self._write, clock)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -28,6 +28,7 @@ from filterd.testing.accounts import MemoryAccounts
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
 from filterd.testing.quality import MemoryQuality
+from filterd.testing.rules import MemoryRules
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class MemoryStore:
         self._tokens: dict[str, tuple[Token, str]] = {}
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
         self.accounts = MemoryAccounts(self._check)
+        self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
 
     def _check(self) -> datetime:
         if self.failure is not None:
@@ -322,6 +324,9 @@ class MemoryStore:
             if own == id or id in known.names:
                 return known.message.envelope.id
         raise NotFound(f"no message {id}")
+
+    def _sender_of(self, id: MessageId) -> str:
+        return next((row.sender for (known, _), row in self._verdicts.items() if known == id), "")
 
     async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:
         """See ``ports.SmsInbox``."""

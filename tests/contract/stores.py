@@ -28,6 +28,7 @@ from filterd.ports import (
     VerdictStore,
 )
 from filterd.quality_ports import Calibrations, Questions, Tallies
+from filterd.rule_ports import RuleBook
 from filterd.store.retention import Retention
 from filterd.testing import a_scan, an_envelope
 
@@ -69,6 +70,9 @@ class Store(
 
     @property
     def accounts(self) -> People: ...
+
+    @property
+    def rules(self) -> RuleBook: ...
 
 
 def nth(n: int) -> MessageId:

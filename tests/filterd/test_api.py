@@ -76,6 +76,7 @@ async def api() -> AsyncIterator[Api]:
         examples=store,
         tokens=store,
         questions=store.quality,
+        rules=store.rules,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -100,6 +101,9 @@ CALLS = [
     ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
     ("GET", "/questions", Scope.QUARANTINE, None),
+    ("GET", "/rules", Scope.RULES, None),
+    ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
+    ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
 ]
 
 
@@ -393,6 +397,8 @@ async def test_api_describes_itself(api: Api) -> None:
         "/verdicts/{id}",
         "/verdicts/{id}/explanation",
         "/questions",
+        "/rules",
+        "/rules/{id}",
     }
 
 

@@ -129,7 +129,7 @@ def a_house(
             **shared,
         )
     )
-    app = build_app(ApiParts(questions=store.quality, examples=store, **shared), parts)
+    app = build_app(ApiParts(questions=store.quality, examples=store, rules=store.rules, **shared), parts)
     return House(app, store, relay, clock, metrics, parts)
 
 

@@ -36,15 +36,21 @@ class Gateway:
 
     def send(self, text: str, recipient: str = "ann@inbox.example") -> dict[str, object]:
         """Send one mail and return its verdict."""
+        return self.send_to(text, recipient)[recipient]
+
+    def send_to(self, text: str, *recipients: str) -> dict[str, dict[str, object]]:
+        """Send one mail to several recipients and return the verdict for each."""
         with smtplib.SMTP("127.0.0.1", self.ports.smtp, local_hostname="client.example", timeout=30) as client:
-            body = f"From: Office <office@letters.example>\r\nTo: {recipient}\r\nSubject: your file\r\n\r\n{text}"
-            client.sendmail("office@letters.example", [recipient], body.encode())
+            body = f"From: Office <office@letters.example>\r\nTo: {recipients[0]}\r\nSubject: your file\r\n\r\n{text}"
+            client.sendmail("office@letters.example", recipients, body.encode())
+        found: dict[str, dict[str, object]] = {}
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             fresh = [row for row in self.call("GET", "/verdicts")["verdicts"] if row["id"] not in self.seen]
-            if fresh:
+            found |= {recipient: row for row in fresh for recipient in row["recipients"]}
+            if found.keys() == set(recipients):
                 self.seen.update(row["id"] for row in fresh)
-                return fresh[0]  # type: ignore[no-any-return]
+                return found
             time.sleep(0.05)
         raise AssertionError("no verdict")
 
@@ -55,7 +61,8 @@ class Gateway:
             connection.request(method, f"/api/v1{path}", json.dumps(body) if body else None, headers)
             response = connection.getresponse()
             assert response.status < 300, response.read()
-            return json.loads(response.read())
+            answer = response.read()
+            return json.loads(answer) if answer else None
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
+from filterd.rule_ports import RuleBook
 from filterd.web.auth import identify, may
 
 MAX_PAGE = 200
@@ -34,6 +35,7 @@ class ApiParts:
     examples: Examples
     tokens: TokenStore
     questions: Questions
+    rules: RuleBook
     releaser: Releaser
     clock: Clock
     metrics: Metrics
@@ -63,6 +65,7 @@ class _Bearer:
 
 FeedbackToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK))]
 QuarantineToken = Annotated[Token, Depends(_Bearer(Scope.QUARANTINE))]
+RulesToken = Annotated[Token, Depends(_Bearer(Scope.RULES))]
 
 
 def parts_of(request: Request) -> ApiParts:

@@ -1,0 +1,93 @@
+"""The book of rules in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from filterd.core.envelope import MessageId, address_key
+from filterd.core.overlay import EVERYBODY, ListEntry
+from filterd.errors import NotFound, UsageError
+from filterd.rule_ports import MOST_PER_SCOPE, AddedRule, GivenRule, RuleRow
+
+
+class MemoryRules:
+    """Implements ``rule_ports.RuleBook``."""
+
+    def __init__(
+        self,
+        check: Callable[[], datetime],
+        message_of: Callable[[MessageId], MessageId],
+        sender_of: Callable[[MessageId], str],
+    ) -> None:
+        """``check`` gives the time, or raises; ``message_of`` knows a message by any of its ids, or raises."""
+        self._check = check
+        self._message_of = message_of
+        self._sender_of = sender_of
+        self._rows: dict[int, RuleRow] = {}
+        self._next = 1
+
+    async def add(self, given: GivenRule) -> AddedRule:
+        """See ``rule_ports.RuleBook``."""
+        self._check()
+        message = None if given.message is None else self._message_of(given.message)
+        if isinstance(given.rule, ListEntry):
+            entries = self._entries(given.rule.scope)
+            standing = entries.get(given.rule.entry)
+            if standing is not None and standing.given.rule == given.rule:
+                return AddedRule(id=standing.id, is_new=False)
+            if standing is not None:
+                self._revoke(standing, given.by, given.given_at)
+            elif given.rule.scope != EVERYBODY and len(entries) >= MOST_PER_SCOPE:
+                raise UsageError(f"{given.rule.scope} has {len(entries)} list entries, and can have no more")
+        id, self._next = self._next, self._next + 1
+        sender = "" if message is None else address_key(self._sender_of(message))
+        self._rows[id] = RuleRow(id=id, given=replace(given, message=message), sender=sender, changed_at=given.given_at)
+        return AddedRule(id=id, is_new=True)
+
+    def _entries(self, scope: str) -> dict[str, RuleRow]:
+        """Standing list entries of ``scope`` by what they name."""
+        return {
+            row.given.rule.entry: row
+            for row in self._rows.values()
+            if row.is_standing and row.given.rule.scope == scope and isinstance(row.given.rule, ListEntry)
+        }
+
+    async def find(self, id: int) -> RuleRow:
+        """See ``rule_ports.RuleBook``."""
+        self._check()
+        if id not in self._rows:
+            raise NotFound(f"no rule {id}")
+        return self._rows[id]
+
+    async def list(
+        self, *, scope: str | None = None, has_revoked: bool = False, before: int | None = None, limit: int = 50
+    ) -> Sequence[RuleRow]:
+        """See ``rule_ports.RuleBook``."""
+        self._check()
+        found = [
+            row
+            for id, row in sorted(self._rows.items(), reverse=True)
+            if (scope is None or row.given.rule.scope == scope)
+            and (has_revoked or row.is_standing)
+            and (before is None or id < before)
+        ]
+        return tuple(found[:limit])
+
+    async def revoke(self, ids: Sequence[int], by: str) -> Sequence[int]:
+        """See ``rule_ports.RuleBook``."""
+        now = self._check()
+        found = [self._rows[id] for id in sorted(set(ids)) if id in self._rows and self._rows[id].is_standing]
+        for row in found:
+            self._revoke(row, by, now)
+        return [row.id for row in found]
+
+    def _revoke(self, row: RuleRow, by: str, now: datetime) -> None:
+        self._rows[row.id] = replace(row, revoked_at=now, revoked_by=by, changed_at=now)
+
+    async def changes_since(self, since: datetime | None) -> Sequence[RuleRow]:
+        """See ``rule_ports.RuleChanges``."""
+        self._check()
+        rows = [row for _, row in sorted(self._rows.items())]
+        return tuple(row for row in rows if (row.is_standing if since is None else row.changed_at >= since))
