@@ -12,10 +12,10 @@ from datetime import datetime
 
 from filterd.core.envelope import Channel
 from filterd.core.near import EXACT
+from filterd.core.near_table import Table
 from filterd.core.reported import Report
 from filterd.core.verdict import Label
 from filterd.feedback_ports import ReportChange
-from filterd.fuzzy.table import Table
 
 RETIRE_AFTER = 3
 """Near-duplicates that another model than the reported one has to get right by itself."""
@@ -25,7 +25,7 @@ class ReportedMemory:
     """Implements ``ports.ReportMemory``. For one thread."""
 
     def __init__(self) -> None:
-        self._tables = {channel: Table() for channel in Channel}
+        self._tables: dict[Channel, Table[Report]] = {channel: Table() for channel in Channel}
         self._exact: dict[tuple[Channel, str], dict[int, Report]] = {}
         self._reports: dict[int, Report] = {}
         self._agreements: Counter[int] = Counter()

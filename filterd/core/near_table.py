@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
+from filterd.core.envelope import Channel
 from filterd.core.fingerprint import lanes
 from filterd.core.near import NEAR_BITS
-from filterd.core.reported import Report
+
+
+class Printed(Protocol):
+    """Something about a message whose fingerprint is known."""
+
+    @property
+    def id(self) -> Hashable:
+        """What tells it from others."""
+        ...
+
+    @property
+    def channel(self) -> Channel:
+        """Of the message."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the message."""
+        ...
+
+
+T = TypeVar("T", bound=Printed)
 
 _LANES = 4
 _FIRST_BITS = 20
@@ -15,7 +40,7 @@ _FIRST_BITS = 20
 _FIRST_ROWS = 64
 
 
-class Table:
+class Table(Generic[T]):
     """Fingerprints of one channel in rows: the first lane by itself, because most rows are ruled out by it."""
 
     def __init__(self) -> None:
@@ -24,39 +49,39 @@ class Table:
         self._differing: npt.NDArray[np.uint64] = np.zeros(_FIRST_ROWS, np.uint64)
         self._counts: npt.NDArray[np.uint8] = np.zeros(_FIRST_ROWS, np.uint8)
         self._is_near: npt.NDArray[np.bool_] = np.zeros(_FIRST_ROWS, np.bool_)
-        self._reports: list[Report] = []
-        self._rows: dict[int, int] = {}
+        self._items: list[T] = []
+        self._rows: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
-        return len(self._reports)
+        return len(self._items)
 
-    def add(self, report: Report) -> None:
-        """Put a report in, or in the place of the one with its number."""
-        row = self._rows.get(report.id, len(self._reports))
-        if row == len(self._reports):
+    def add(self, item: T) -> None:
+        """Put an item in, or in the place of the one with its id."""
+        row = self._rows.get(item.id, len(self._items))
+        if row == len(self._items):
             if row == len(self._first):
                 self._grow()
-            self._reports.append(report)
-        self._reports[row] = report
-        self._rows[report.id] = row
-        self._all[row] = lanes(report.fingerprint)
+            self._items.append(item)
+        self._items[row] = item
+        self._rows[item.id] = row
+        self._all[row] = lanes(item.fingerprint)
         self._first[row] = self._all[row, 0]
 
-    def remove(self, id: int) -> None:
+    def remove(self, id: Hashable) -> None:
         """Put the last row in the place of the one that goes."""
         row = self._rows.pop(id, None)
         if row is None:
             return
-        last = self._reports.pop()
+        last = self._items.pop()
         if last.id != id:
-            self._reports[row] = last
+            self._items[row] = last
             self._rows[last.id] = row
-            self._all[row] = self._all[len(self._reports)]
+            self._all[row] = self._all[len(self._items)]
             self._first[row] = self._all[row, 0]
 
-    def find(self, fingerprint: str) -> list[Report]:
-        """Reports whose fingerprint is near."""
-        count, wanted = len(self._reports), lanes(fingerprint)
+    def find(self, fingerprint: str) -> list[T]:
+        """Items whose fingerprint is near."""
+        count, wanted = len(self._items), lanes(fingerprint)
         differing, counts, is_near = self._differing[:count], self._counts[:count], self._is_near[:count]
         np.bitwise_xor(self._first[:count], wanted[0], out=differing)
         np.bitwise_count(differing, out=counts)
@@ -65,7 +90,7 @@ class Table:
         if not len(rows):
             return []
         bits = np.bitwise_count(self._all[rows] ^ wanted).sum(axis=1, dtype=np.uint16)
-        return [self._reports[row] for row in rows[bits <= NEAR_BITS]]
+        return [self._items[row] for row in rows[bits <= NEAR_BITS]]
 
     def _grow(self) -> None:
         rows = 2 * len(self._first)
