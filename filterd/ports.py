@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
 from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Action, Decision, Evidence, Reason, Reply, Scan, Verdict
@@ -179,7 +180,11 @@ class VerdictStore(Protocol):
 
 
 class Quarantine(Protocol):
-    """What people do with held messages."""
+    """What people do with held messages.
+
+    Within a ``reach`` a message is there for its recipients within it only: it is shown without the others, and who
+    releases or deletes it splits it in two, of which the others' part stays as it was.
+    """
 
     async def list_held(
         self, *, limit: int = 50, before: MessageId | None = None, channel: Channel | None = None, query: str = ""
@@ -187,19 +192,24 @@ class Quarantine(Protocol):
         """Held messages, newest first; ``query`` is a part of sender, recipient or subject."""
         ...
 
-    async def held(self, id: MessageId) -> HeldMessage:
-        """Raises NotFound."""
+    async def held(self, id: MessageId, reach: Reach = EVERYBODY) -> HeldMessage:
+        """Raises NotFound, also for a message that is out of reach."""
         ...
 
-    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
-        """Move held to releasing. Raises NotFound, or UsageError if it is not held (or claimed by someone else)."""
+    async def claim_release(
+        self, id: MessageId, by: str, lease_seconds: float, reach: Reach = EVERYBODY
+    ) -> HeldMessage:
+        """Move held to releasing; what is split off has an id of its own.
+
+        Raises NotFound, or UsageError if it is not held (or claimed by someone else).
+        """
         ...
 
     async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
         """Move releasing to released, or back to held."""
         ...
 
-    async def delete_held(self, id: MessageId, by: str) -> None:
+    async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:
         """Drop the body and keep the audit row. Raises NotFound, or UsageError if it is already gone."""
         ...
 

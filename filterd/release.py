@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp, release_header
 from filterd.core.verdict import Feedback, Label, Reply
@@ -65,13 +66,13 @@ class Releaser:
         self._metrics = metrics
         self._events = events
 
-    async def release(self, id: MessageId, by: str, *, label_ham: bool) -> Released:
-        """Hand the message on for ``by``; where the next hop refuses it, it is held again.
+    async def release(self, id: MessageId, by: str, *, label_ham: bool, reach: Reach = EVERYBODY) -> Released:
+        """Hand the message on to its recipients within ``reach``; where the next hop refuses it, it is held again.
 
         Raises NotFound, UsageError when it is not held, RelayUnavailable, RelayAmbiguous, StoreUnavailable.
         """
         claimed_at = self._clock.monotonic()
-        held = await self._quarantine.claim_release(id, by, LEASE_SECONDS)
+        held = await self._quarantine.claim_release(id, by, LEASE_SECONDS, reach)
         own = held.summary.id
         failpoint("release.claimed")
         try:
@@ -89,7 +90,8 @@ class Releaser:
             await self._put_back(own, by, claimed_at)
         self._events.released(own, by, delivered=released.delivered)
         if released.delivered and label_ham:
-            await self._label(own, by)
+            only = held.summary.recipients[0] if len(held.summary.recipients) == 1 else ""
+            await self._label(own, by, "" if reach.is_everybody else only)
         return released
 
     async def _send(self, held: HeldMessage) -> Reply:
@@ -113,6 +115,13 @@ class Releaser:
             # next hop took longer than the lease, and somebody else has released or deleted it meanwhile.
             self._events.record_failed(id, exc.detail)
 
-    async def _label(self, id: MessageId, by: str) -> None:
-        feedback = Feedback(message_id=id, label=Label.HAM, reporter=by, given_at=self._clock.now(), origin="release")
+    async def _label(self, id: MessageId, by: str, recipient: str) -> None:
+        feedback = Feedback(
+            message_id=id,
+            label=Label.HAM,
+            reporter=by,
+            given_at=self._clock.now(),
+            origin="release",
+            recipient=recipient,
+        )
         await write_down(feedback, self._ledger, self._metrics, self._events)

@@ -14,7 +14,7 @@ from filterd.core.verdict import Label
 from filterd.quality_ports import SiteCalibration
 from filterd.store.quarantine import audit
 from filterd.store.schema import CalibrationRecord, FeedbackRecord, VerdictRecord
-from filterd.store.verdicts import upsert
+from filterd.store.upsert import upsert
 
 
 def listed(connection: Connection) -> Sequence[SiteCalibration]:

@@ -12,7 +12,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.verdict import Action, Label, Verdict
 from filterd.feedback_ports import KeptInput, LabelledInput, PastMessage
 from filterd.store.schema import FeedbackRecord, ScannedRecord, VerdictRecord
-from filterd.store.verdicts import upsert
+from filterd.store.upsert import upsert
 
 
 def rows_from(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

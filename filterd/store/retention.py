@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, Text, delete, func, or_, select, type_co
 
 from filterd.core.envelope import domain_of
 from filterd.ports import HeldState
+from filterd.store import recipients
+from filterd.store.held_rows import search_text
 from filterd.store.inbox import SmsState
 from filterd.store.quarantine import audit
 from filterd.store.schema import (
@@ -129,8 +131,10 @@ def _erase_verdicts(connection: Connection, key: str) -> int:
         left = _without(row.recipients, key)
         this = (VerdictRecord.id == row.id, VerdictRecord.part == row.part)
         if left:
-            values = {"recipients": left, "recipient_key": only_key(left)}
+            only = only_key(left)
+            values = {"recipients": left, "recipient_key": only, "recipient_domain": domain_of(only)}
             connection.execute(update(VerdictRecord).where(*this).values(**values))
+            recipients.change_verdict(connection, row.id, row.part, left)
         else:
             connection.execute(delete(VerdictRecord).where(*this))
         count += 1
@@ -149,10 +153,11 @@ def _erase_held(connection: Connection, key: str) -> int:
             values = {
                 "recipients": left,
                 "recipient_key": only_key(left),
-                "search": "\n".join((row.sender, *left, row.subject)).lower(),
+                "search": search_text(row.sender, left, row.subject),
                 "envelope": tree,
             }
             connection.execute(update(HeldRecord).where(HeldRecord.id == row.id).values(**values))
+            recipients.change_held(connection, row.id, left)
         else:
             connection.execute(delete(HeldRecord).where(HeldRecord.id == row.id))
         count += 1

@@ -20,7 +20,8 @@ from filterd.store.quality import Transactions
 from filterd.store.quarantine import audit
 from filterd.store.rule_tables import RuleRecord
 from filterd.store.schema import VerdictRecord
-from filterd.store.verdicts import message_of, upsert
+from filterd.store.upsert import upsert
+from filterd.store.verdicts import message_of
 
 THRESHOLDS = "thresholds"
 """Kind of a row that is no list entry."""

@@ -133,7 +133,8 @@ class VerdictRecord(Base):
         PrimaryKeyConstraint("id", "part"),
         Index(None, "received_at"),
         Index(None, "sender_key"),
-        Index(None, "recipient_key"),
+        Index(None, "recipient_key", "id"),
+        Index(None, "recipient_domain", "id"),
         Index("ix_verdict_audit", "received_at", sqlite_where=text("is_audit = 1"), postgresql_where=text("is_audit")),
     )
 
@@ -146,6 +147,8 @@ class VerdictRecord(Base):
     sender_key: Mapped[str]
     recipients: Mapped[Any] = mapped_column(Exact)
     recipient_key: Mapped[str]
+    recipient_domain: Mapped[str] = mapped_column(server_default="")
+    """Of ``recipient_key``; empty where it has none."""
     peer: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     action: Mapped[str] = mapped_column(String(16))
@@ -173,6 +176,20 @@ class VerdictRecord(Base):
     is_audit: Mapped[bool]
 
 
+LISTED = (
+    "state",
+    "id",
+    "channel",
+    "received_at",
+    "reason",
+    "probability",
+    "sender_key",
+    "recipient_key",
+    "search",
+)
+"""Columns that held messages are looked for by."""
+
+
 class HeldRecord(Base):
     """One held message with its body, for the recipients one decision is about."""
 
@@ -183,6 +200,8 @@ class HeldRecord(Base):
         Index(None, "received_at"),
         Index(None, "sender_key"),
         Index(None, "recipient_key"),
+        # What is looked through, without the bodies; PostgreSQL has them apart, and a limit for entries of an index.
+        Index("ix_held_listed", *LISTED).ddl_if(dialect="sqlite"),
         UniqueConstraint("retry_key"),
     )
 
@@ -201,7 +220,7 @@ class HeldRecord(Base):
     recipient_key: Mapped[str]
     subject: Mapped[str]
     search: Mapped[str]
-    """Sender, recipients and subject in lower case."""
+    """Sender, recipient where there is only one, and subject, in lower case."""
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     action: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(16))

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 
 from filterd.beside import beside_loop
 from filterd.clock import SystemClock
+from filterd.core.access import EVERYBODY, Reach
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import Decision, Feedback, Verdict
@@ -35,12 +36,14 @@ from filterd.ports import (
     Token,
     VerdictRow,
 )
+from filterd.review_ports import HeldQuery
 from filterd.settings import Config
-from filterd.store import inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
+from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
 from filterd.store.accounts import SqlAccounts
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
+from filterd.store.review import SqlReview
 from filterd.store.rules import SqlRules
 from filterd.store.schema import HeldRecord
 from filterd.store.writer import GroupWriter
@@ -97,6 +100,7 @@ class SqlStore:
         self.quality = SqlQuality(self._read, self._write, clock)
         self.accounts = SqlAccounts(self._read, self._write, clock)
         self.rules = SqlRules(self._read, self._write, clock)
+        self.review = SqlReview(self._read)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -162,7 +166,7 @@ class SqlStore:
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
         """See ``ports.VerdictStore``."""
-        prepare = partial(quarantine.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
+        prepare = partial(held_rows.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
         new = await beside_loop(prepare, len(raw), above=_INLINE_BYTES)
         await self._write(partial(quarantine.hold, new=new))
 
@@ -176,26 +180,30 @@ class SqlStore:
         self, *, limit: int = 50, before: MessageId | None = None, channel: Channel | None = None, query: str = ""
     ) -> Sequence[HeldSummary]:
         """See ``ports.Quarantine``."""
-        return await self._read(partial(quarantine.listed, limit=limit, before=before, channel=channel, query=query))
+        return await self.review.list_held(HeldQuery(limit=limit, before=before, channel=channel, text=query))
 
-    async def held(self, id: MessageId) -> HeldMessage:
+    async def held(self, id: MessageId, reach: Reach = EVERYBODY) -> HeldMessage:
         """See ``ports.Quarantine``."""
-        row = await self._read(partial(quarantine.find, id=id))
-        return await asyncio.to_thread(quarantine.message_from, row)
+        row = await self._read(partial(quarantine.find, id=id, reach=reach))
+        return await asyncio.to_thread(held_rows.message_from, row, reach)
 
-    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
+    async def claim_release(
+        self, id: MessageId, by: str, lease_seconds: float, reach: Reach = EVERYBODY
+    ) -> HeldMessage:
         """See ``ports.Quarantine``."""
         now = self._clock.now()
-        row = await self._write(partial(quarantine.claim, id=id, by=by, lease_seconds=lease_seconds, now=now))
-        return await asyncio.to_thread(quarantine.message_from, row)
+        row = await self._write(
+            partial(quarantine.claim, id=id, by=by, lease_seconds=lease_seconds, now=now, reach=reach)
+        )
+        return await asyncio.to_thread(held_rows.message_from, row)
 
     async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
         """See ``ports.Quarantine``."""
         await self._write(partial(quarantine.finish, id=id, by=by, now=self._clock.now(), delivered=delivered))
 
-    async def delete_held(self, id: MessageId, by: str) -> None:
+    async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:
         """See ``ports.Quarantine``."""
-        await self._write(partial(quarantine.remove, id=id, by=by, now=self._clock.now()))
+        await self._write(partial(quarantine.remove, id=id, by=by, now=self._clock.now(), reach=reach))
 
     async def count_held(self) -> int:
         """Messages in the quarantine."""

@@ -13,7 +13,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.verdict import Label, OutcomeKind
 from filterd.model_ports import Disagreement
 from filterd.store.schema import DisagreementRecord, FeedbackRecord, VerdictRecord
-from filterd.store.verdicts import upsert
+from filterd.store.upsert import upsert
 
 
 def record(connection: Connection, found: Disagreement) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, FromClause, Row, Table, or_, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Row, or_, select
 
-from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.envelope import Channel, Envelope, MessageId, domain_of
 from filterd.core.verdict import Action, Decision, Evidence, Outcome, Reason, Verdict
 from filterd.errors import NotFound
 from filterd.ports import VerdictRow
+from filterd.store import recipients
 from filterd.store.schema import (
     HeldRecord,
     HeldRetryRecord,
@@ -21,9 +21,10 @@ from filterd.store.schema import (
     lookup_key,
     only_key,
 )
+from filterd.store.upsert import upsert
 
 if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.dialects import postgresql, sqlite
 
 _KEY = ("id", "part")
 
@@ -37,6 +38,7 @@ def part_of(recipients: Sequence[str]) -> str:
 def row_from(verdict: Verdict) -> dict[str, Any]:
     """The columns of ``verdict``."""
     decision, scan = verdict.decision, verdict.decision.scan
+    only = only_key(verdict.recipients)
     return {
         "id": verdict.id,
         "part": part_of(verdict.recipients),
@@ -45,7 +47,8 @@ def row_from(verdict: Verdict) -> dict[str, Any]:
         "sender": verdict.sender,
         "sender_key": lookup_key(verdict.sender),
         "recipients": list(verdict.recipients),
-        "recipient_key": only_key(verdict.recipients),
+        "recipient_key": only,
+        "recipient_domain": domain_of(only),
         "peer": verdict.peer,
         "size_bytes": verdict.size_bytes,
         "action": decision.action.value,
@@ -106,19 +109,10 @@ def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcom
     return Verdict.of(envelope, size_bytes, decision, outcome, {})
 
 
-def upsert(dialect: str, table: FromClause) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ON CONFLICT; both databases spell it the same."""
-    assert isinstance(table, Table)
-    if dialect == "sqlite":
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # its modules are many, and most installations have SQLite
-
-    return postgresql.insert(table)
-
-
 def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Insert the verdicts, or replace those of messages that have one for these recipients."""
     connection.execute(_upsert_verdict(connection.dialect.name), rows)
+    recipients.note_verdicts(connection, rows)
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from filterd.core.access import EVERYBODY, Reach
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
@@ -24,10 +25,12 @@ from filterd.ports import (
     VerdictRow,
 )
 from filterd.replies import HELD
+from filterd.review_ports import HeldQuery
 from filterd.testing.accounts import MemoryAccounts
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
 from filterd.testing.quality import MemoryQuality
+from filterd.testing.review import MemoryReview, part_of
 from filterd.testing.rules import MemoryRules
 
 
@@ -82,6 +85,7 @@ class MemoryStore:
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
         self.accounts = MemoryAccounts(self._check)
         self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
+        self.review = MemoryReview(self._verdicts, self._held, self.ledger, self._check, self._message_of)
 
     def _check(self) -> datetime:
         if self.failure is not None:
@@ -110,11 +114,10 @@ class MemoryStore:
                 if known.message.summary.state in {HeldState.PENDING, HeldState.ABORTED}:
                     _move(known, state)
                 return
-        part = sum(envelope.id == known.message.envelope.id for known in self._held.values())
-        id = MessageId(f"{int(envelope.id, 16) ^ part:032x}")
+        id = self._next_id(envelope.id)
         summary = _summary(id, state, envelope, raw, decision)
         message = HeldMessage(summary=summary, envelope=envelope, raw=raw)
-        self._held[id] = _Held(message=message, names={envelope.id} if part == 0 else set(), key=key, since=now)
+        self._held[id] = _Held(message=message, names={envelope.id} if id == envelope.id else set(), key=key, since=now)
 
     async def settle(self, id: MessageId, state: HeldState) -> None:
         """See ``ports.VerdictStore``."""
@@ -131,29 +134,25 @@ class MemoryStore:
     ) -> Sequence[HeldSummary]:
         """See ``ports.Quarantine``."""
         self._check()
-        shown = [
-            known.message.summary
-            for id, known in sorted(self._held.items(), reverse=True)
-            if known.message.summary.state in {HeldState.HELD, HeldState.RELEASING}
-            and (before is None or id < before)
-            and (channel is None or known.message.summary.channel is channel)
-        ]
-        return tuple(s for s in shown if query.lower() in _search(s))[:limit]
+        return await self.review.list_held(HeldQuery(limit=limit, before=before, channel=channel, text=query))
 
-    async def held(self, id: MessageId) -> HeldMessage:
+    async def held(self, id: MessageId, reach: Reach = EVERYBODY) -> HeldMessage:
         """See ``ports.Quarantine``."""
         self._check()
-        known = self._find(id)
+        known = self._find(id, reach)
         if known.message.summary.state is HeldState.DELETED:
             raise NotFound(f"message {id} was deleted")
-        return known.message
+        return part_of(known.message, reach)
 
-    async def claim_release(self, id: MessageId, by: str, lease_seconds: float) -> HeldMessage:
+    async def claim_release(
+        self, id: MessageId, by: str, lease_seconds: float, reach: Reach = EVERYBODY
+    ) -> HeldMessage:
         """See ``ports.Quarantine``."""
         now = self._check()
-        known = self._find(id)
+        known = self._find(id, reach)
         if not _is_free(known, now):
             raise UsageError(f"message {id} is {known.message.summary.state}, not held")
+        known = self._split(known, reach)
         _move(known, HeldState.RELEASING)
         known.claimed_by, known.lease_until = by, now + timedelta(seconds=lease_seconds)
         return known.message
@@ -171,20 +170,41 @@ class MemoryStore:
         if delivered:
             known.key = None
 
-    async def delete_held(self, id: MessageId, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
+    async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Quarantine``."""
         now = self._check()
-        known = self._find(id)
+        known = self._find(id, reach)
         if not _is_free(known, now) and known.message.summary.state is not HeldState.PENDING:
             raise UsageError(f"message {id} is {known.message.summary.state} and cannot be deleted")
+        known = self._split(known, reach)
         _move(known, HeldState.DELETED)
         known.key = None
 
-    def _find(self, id: MessageId) -> _Held:
-        for own, known in self._held.items():
-            if (own == id or id in known.names) and known.message.summary.state is not HeldState.ABORTED:
-                return known
+    def _find(self, id: MessageId, reach: Reach = EVERYBODY) -> _Held:
+        known = [h for h in self._held.values() if h.message.summary.state is not HeldState.ABORTED]
+        meant = [held for held in known if held.message.summary.id == id or id in held.names]
+        whole = {held.message.envelope.id for held in meant}
+        parts = [] if reach.is_everybody else [held for held in known if held.message.envelope.id in whole]
+        for held in (*meant, *parts):
+            if reach.is_everybody or reach.part_of(held.message.summary.recipients):
+                return held
         raise NotFound(f"no held message {id}")
+
+    def _split(self, known: _Held, reach: Reach) -> _Held:
+        """The part of it within reach; the others keep its id, its names and its key."""
+        inside, outside = part_of(known.message, reach), part_of(known.message, reach, is_inside=False)
+        if not outside.summary.recipients:
+            return known
+        id = self._next_id(known.message.envelope.id)
+        inside = replace(inside, summary=replace(inside.summary, id=id))
+        self._held[id] = replace(known, message=inside, names=set(), key=None)
+        known.message = outside
+        return self._held[id]
+
+    def _next_id(self, message: MessageId) -> MessageId:
+        own = int(message, 16)
+        parts = [int(id, 16) ^ own for id, held in self._held.items() if held.message.envelope.id == message]
+        return MessageId(f"{own ^ (max(parts, default=-1) + 1):032x}")
 
     async def add_feedback(self, feedback: Feedback) -> bool:
         """See ``ports.FeedbackLedger``."""
@@ -510,7 +530,7 @@ class MemoryStore:
 
     async def count_held(self) -> int:
         """See ``ports.Upkeep``."""
-        return len(await self.list_held(limit=len(self._held)))
+        return await self.review.count_held(HeldQuery(limit=len(self._held)))
 
     async def ping(self) -> None:
         """See ``ports.Upkeep``."""
@@ -582,10 +602,6 @@ def _is_free(known: _Held, now: datetime) -> bool:
     state = known.message.summary.state
     is_over = state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now
     return state is HeldState.HELD or is_over
-
-
-def _search(summary: HeldSummary) -> str:
-    return "\n".join((summary.sender, *summary.recipients, summary.subject)).lower()
 
 
 def _belongs(part: SmsPart, parts: Sequence[SmsPart]) -> bool:

@@ -28,6 +28,7 @@ from filterd.ports import (
     VerdictStore,
 )
 from filterd.quality_ports import Calibrations, Questions, Tallies
+from filterd.review_ports import Review
 from filterd.rule_ports import RuleBook
 from filterd.store.retention import Retention
 from filterd.testing import a_scan, an_envelope
@@ -73,6 +74,9 @@ class Store(
 
     @property
     def rules(self) -> RuleBook: ...
+
+    @property
+    def review(self) -> Review: ...
 
 
 def nth(n: int) -> MessageId:
