@@ -101,13 +101,19 @@ def _releaser(
 
 
 def _web(
-    store: SqlStore, releaser: Releaser, metrics: Metrics, events: log.Events, config: Config, webhooks: Webhooks
+    config: Config,
+    store: SqlStore,
+    releaser: Releaser,
+    scanners: ScannerPool,
+    metrics: Metrics,
+    events: log.Events,
+    webhooks: Webhooks,
 ) -> AsgiApp:
     # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
     from filterd.bootstrap_web import web_app
     from filterd.edges.webhooks.routes import routes
 
-    return web_app(config, store, releaser, metrics, events, routes(config.sms, webhooks))
+    return web_app(config, store, releaser, scanners, metrics, events, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
@@ -215,7 +221,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    web = partial(_web, store, releaser, metrics, events, config, webhooks)
+    web = partial(_web, config, store, releaser, scanners, metrics, events, webhooks)
     # Providers of SMS do not wait; whoever opens the page can.
     app: AsgiApp = web() if adapters else Deferred(web)
     channels = {Channel.EMAIL} if config.smtp.listen else set()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute
 
 from filterd import state
+from filterd.actions import Actions
 from filterd.clock import SystemClock
 from filterd.core.networks import Networks
 from filterd.http_server import AsgiApp
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.release import Releaser
+from filterd.rule_desk import RuleDesk
+from filterd.rule_ports import RuleOrigin
 from filterd.settings import Config
 from filterd.store.sql import SqlStore
 from filterd.web.api.parts import ApiParts
@@ -24,7 +28,13 @@ from filterd.web.sign_in import SignIn
 
 
 def web_app(
-    config: Config, store: SqlStore, releaser: Releaser, metrics: Metrics, events: Events, routes: Sequence[BaseRoute]
+    config: Config,
+    store: SqlStore,
+    releaser: Releaser,
+    reader: Any,
+    metrics: Metrics,
+    events: Events,
+    routes: Sequence[BaseRoute],
 ) -> AsgiApp:
     """The application, with ``routes`` beside it. Raises ConfigError."""
     clock = SystemClock()
@@ -43,6 +53,7 @@ def web_app(
     if not config.web.enabled:
         return build_app(api, None, routes)
     passwords, accounts = Passwords(), store.accounts
+    desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
     pages = WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
@@ -59,6 +70,21 @@ def web_app(
         accounts=accounts,
         tokens=store,
         quarantine=store,
+        review=store.review,
+        reader=reader,
+        examples=store,
+        rules=store.rules,
+        rule_desk=desk,
+        actions=Actions(
+            quarantine=store,
+            review=store.review,
+            ledger=store,
+            rules=desk,
+            releaser=releaser,
+            clock=clock,
+            metrics=metrics,
+            events=events,
+        ),
         ledger=store,
         releaser=releaser,
         clock=clock,

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Action, OutcomeKind, Reason
 from filterd.ports import HeldState, HeldSummary, VerdictRow
 
@@ -122,6 +123,10 @@ class Review(Protocol):
 
     async def verdicts(self, id: MessageId, reach: Reach) -> Sequence[VerdictRow]:
         """The verdicts on a message for recipients within reach. Raises NotFound where there are none."""
+        ...
+
+    async def judged(self, reach: Reach, since: datetime, *, most: int) -> Sequence[Judged]:
+        """The newest ``most`` scored messages received at ``since`` or later, and what people made of them."""
         ...
 
     async def campaigns(

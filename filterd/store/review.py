@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Row, select
 from filterd.core.access import Reach
 from filterd.core.campaigns import campaigns
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.ports import HeldSummary, VerdictRow
 from filterd.review_ports import IN_QUARANTINE, Campaign, HeldQuery, VerdictQuery
-from filterd.store import held_list, history
+from filterd.store import held_list, history, past_scores
 from filterd.store.quality import Transactions
 from filterd.store.schema import FeedbackRecord, HeldRecord, VerdictRecord
 
@@ -59,6 +60,11 @@ class SqlReview:
     async def verdicts(self, id: MessageId, reach: Reach) -> Sequence[VerdictRow]:
         """See ``review_ports.Review``."""
         return await self._read(partial(history.verdicts, id=id, reach=reach))
+
+    async def judged(self, reach: Reach, since: datetime, *, most: int) -> Sequence[Judged]:
+        """See ``review_ports.Review``."""
+        query = VerdictQuery(reach=reach, since=since, least_probability=0.0, limit=most)
+        return await self._read(partial(past_scores.judged, query=query))
 
     async def campaigns(
         self, reach: Reach, since: datetime, *, least: int = 2, most: int = 5_000

@@ -10,9 +10,10 @@ from typing import Protocol
 from filterd.core.access import Reach
 from filterd.core.campaigns import campaigns
 from filterd.core.envelope import MessageId, address_key
+from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.errors import NotFound
-from filterd.ports import HeldMessage, HeldSummary, VerdictRow
+from filterd.ports import HeldMessage, HeldState, HeldSummary, VerdictRow
 from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, Campaign, HeldQuery, VerdictQuery
 from filterd.testing.ledger import MemoryLedger
 
@@ -78,6 +79,19 @@ class MemoryReview:
         if not found:
             raise NotFound(f"no message {id}")
         return found
+
+    async def judged(self, reach: Reach, since: datetime, *, most: int) -> Sequence[Judged]:
+        """See ``review_ports.Review``."""
+        rows = await self.history(VerdictQuery(reach=reach, since=since, least_probability=0.0, limit=most))
+        labels = {given.message_id: given.label for given in self._ledger.standing()}
+        released = {
+            held.message.envelope.id for held in self._held.values() if held.message.summary.state is HeldState.RELEASED
+        }
+        return tuple(
+            Judged(probability=row.probability, label=labels.get(row.id), was_released=row.id in released)
+            for row in {row.id: row for row in rows}.values()
+            if row.probability is not None
+        )
 
     async def campaigns(
         self, reach: Reach, since: datetime, *, least: int = 2, most: int = 5_000

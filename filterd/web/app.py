@@ -27,8 +27,11 @@ from filterd.web.api.rules import rule_routes
 from filterd.web.api.verdicts import verdict_routes
 from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
-from filterd.web.pages.account import account_routes
-from filterd.web.pages.sign_in import sign_in_routes
+from filterd.web.pages.account import account_pages
+from filterd.web.pages.history import history_pages
+from filterd.web.pages.quarantine import quarantine_pages
+from filterd.web.pages.rules import rules_pages
+from filterd.web.pages.sign_in import sign_in_pages
 from filterd.web.parts import WebParts
 from filterd.web.problem import problem, problem_of
 from filterd.web.static_files import static_routes
@@ -50,7 +53,13 @@ def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRout
 
 
 def _build_pages(parts: WebParts) -> Starlette:
-    routes = [*sign_in_routes(parts), *account_routes(parts)]
+    routes = [
+        *sign_in_pages(parts),
+        *account_pages(parts),
+        *quarantine_pages(parts),
+        *history_pages(parts),
+        *rules_pages(parts),
+    ]
     return Starlette(routes=routes, exception_handlers={HTTPException: partial(_refused, parts)})
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -53,6 +54,13 @@ class Visit:
         """Go on at a page of ours, by GET."""
         address = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         return RedirectResponse(address, 303, headers=dict(HEADERS))
+
+    def done(self, said: str, n: int, began: datetime, path: str) -> Response:
+        """Go on at ``path``, which says that ``n`` things were done since ``began`` and offers to take them back."""
+        until = self.parts.clock.now() + timedelta(microseconds=1)
+        join = "&" if "?" in path else "?"
+        query = {"said": said, "n": str(n), "undo": f"{began.isoformat()}~{until.isoformat()}"}
+        return RedirectResponse(f"{path}{join}{urllib.parse.urlencode(query)}", 303, headers=dict(HEADERS))
 
     def field(self, name: str, default: str = "") -> str:
         """A field of the form as text."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from filterd.account_ports import Accounts
+from filterd.actions import Actions
 from filterd.core.networks import Networks
-from filterd.feedback_ports import FeedbackLedger
+from filterd.feedback_ports import Examples, FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, Quarantine, TokenStore
 from filterd.release import Releaser
+from filterd.review_ports import Review
+from filterd.rule_desk import RuleDesk
+from filterd.rule_ports import RuleBook
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
 from filterd.web.sign_in import SignIn
@@ -30,6 +35,12 @@ class WebParts:
     accounts: Accounts
     tokens: TokenStore
     quarantine: Quarantine
+    review: Review
+    reader: Any
+    examples: Examples
+    rules: RuleBook
+    rule_desk: RuleDesk
+    actions: Actions
     ledger: FeedbackLedger
     releaser: Releaser
     clock: Clock

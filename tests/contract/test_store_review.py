@@ -10,7 +10,8 @@ import pytest
 
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason
+from filterd.core.threshold_preview import Judged
+from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason, Verdict
 from filterd.errors import NotFound, UsageError
 from filterd.ports import HeldState
 from filterd.review_ports import HeldQuery, VerdictQuery
@@ -382,3 +383,33 @@ async def test_verdict_that_is_written_again_has_its_recipients_once(store: Stor
 
     (row,) = await store.review.history(VerdictQuery(reach=BOB))
     assert row.id == MessageId(nth(1))
+
+
+# What thresholds would have done
+
+
+async def test_judged_messages_are_ones_own_with_labels_and_releases(store: Store, other: Store) -> None:
+    def scored(n: int, probability: float, *to: str) -> Verdict:
+        return verdict(envelope(n, "eve@spam.example", *to), replace(HOLD, scan=a_scan(probability)))
+
+    await store.record(scored(1, 0.1, "ann@example.net"), scored(2, 0.6, "ann@example.net", "bob@example.net"))
+    unscored = verdict(envelope(4, "x@y", "ann@example.net"), replace(HOLD, scan=None))
+    await store.record(scored(3, 0.7, "bob@example.net"), unscored)
+    await store.hold(envelope(5, "eve@spam.example", "ann@example.net"), RAW, HOLD)
+    await store.claim_release(nth(5), "root", 60.0)
+    await store.finish_release(nth(5), "root", delivered=True)
+    await store.add_feedback(label(1, Label.SPAM))
+    await store.add_feedback(label(1, Label.HAM, "bob"))
+    await store.add_feedback(label(3, Label.SPAM))
+    ann = Reach(addresses=frozenset({"ann@example.net"}))
+    since = envelope(1).received_at
+
+    found = await other.review.judged(ann, since, most=10)
+
+    assert list(found) == [
+        Judged(probability=0.97, was_released=True),
+        Judged(probability=0.6),
+        Judged(probability=0.1, label=Label.HAM),
+    ]
+    assert [one.probability for one in await other.review.judged(EVERYBODY, since, most=2)] == [0.97, 0.7]
+    assert not await other.review.judged(ann, since + timedelta(days=1), most=10)

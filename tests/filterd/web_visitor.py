@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -13,12 +14,15 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from filterd.account_ports import Account
+from filterd.actions import Actions
 from filterd.core.access import Role
 from filterd.core.headers import Stamp
 from filterd.core.networks import Networks
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.release import Releaser
+from filterd.rule_desk import RuleDesk
+from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
@@ -31,6 +35,14 @@ from filterd.web_settings import WebSettings
 FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
 _TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
+
+
+class PlainReader:
+    """Reads a mail without looking for parts."""
+
+    async def read_mail(self, raw: bytes) -> Any:
+        text = raw.partition(b"\r\n\r\n")[2].decode()
+        return SimpleNamespace(text=text, html="<p>safe</p>", attachments=(), headers=())
 
 
 @dataclass
@@ -116,6 +128,7 @@ def a_house(
         "metrics": metrics,
         "events": events,
     }
+    desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
     parts = configure(
         WebParts(
             settings=settings,
@@ -126,6 +139,21 @@ def a_house(
             ),
             passwords=passwords,
             accounts=accounts,
+            review=store.review,
+            reader=PlainReader(),
+            examples=store,
+            rules=store.rules,
+            rule_desk=desk,
+            actions=Actions(
+                quarantine=store,
+                review=store.review,
+                ledger=store,
+                rules=desk,
+                releaser=releaser,
+                clock=clock,
+                metrics=metrics,
+                events=events,
+            ),
             **shared,
         )
     )

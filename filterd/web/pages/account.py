@@ -16,7 +16,7 @@ from filterd.web.passwords import MIN_CHARS, check_length
 from filterd.web.peers import client_of
 
 
-def account_routes(parts: WebParts) -> list[Route]:
+def account_pages(parts: WebParts) -> list[Route]:
     """What is at /account."""
     return [
         Route("/account", visited(parts, _show), methods=["GET"]),

@@ -15,7 +15,7 @@ from filterd.web.render import HEADERS
 from filterd.web.sign_in import SESSION_HOURS
 
 
-def sign_in_routes(parts: WebParts) -> list[Route]:
+def sign_in_pages(parts: WebParts) -> list[Route]:
     """Where people sign in and out."""
 
     async def sign_in(request: Request) -> Response:

@@ -1,0 +1,179 @@
+"""Held messages: the list, one of them, and what is done with them."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.routing import Route
+
+from filterd.actions import Verb
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.verdict import Reason
+from filterd.errors import FilterdError, NotFound, ScanFailed, TemporaryError, Unscannable, UsageError
+from filterd.ports import HeldMessage, HeldState
+from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, HeldQuery
+from filterd.web.fields import as_day, as_share, is_id, message_id
+from filterd.web.guard import Visit, local_path, visited
+from filterd.web.parts import WebParts
+from filterd.web.render import HEADERS
+from filterd.web.why import why
+
+PAGE_ROWS = 50
+MAX_MARKED = 200
+REASONS = (Reason.SPAM, Reason.REPORTED, Reason.DENIED, Reason.UNSCANNABLE, Reason.SCAN_DOWN)
+"""Why messages are held."""
+_FIELDS = ("q", "sender", "recipient", "subject", "since", "until", "reason", "channel", "least", "most", "state")
+_STATES: Mapping[str, frozenset[HeldState]] = {
+    "held": IN_QUARANTINE,
+    "released": frozenset((HeldState.RELEASED,)),
+    "deleted": frozenset((HeldState.DELETED,)),
+}
+_ACTING = frozenset((Verb.RELEASE, Verb.TEACH, Verb.ALLOW, Verb.BLOCK, Verb.DELETE))
+_PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+
+def quarantine_pages(parts: WebParts) -> list[Route]:
+    """What is at /quarantine."""
+    return [
+        Route("/quarantine", visited(parts, _list), methods=["GET"]),
+        Route("/quarantine", visited(parts, _act), methods=["POST"]),
+        Route("/quarantine/{id}", visited(parts, _show), methods=["GET"]),
+        Route("/quarantine/{id}/preview", visited(parts, _preview), methods=["GET"]),
+        Route("/quarantine/{id}/raw", visited(parts, _raw), methods=["GET"]),
+    ]
+
+
+async def _list(visit: Visit) -> Response:
+    asked = {name: visit.request.query_params.get(name, "").strip()[:256] for name in _FIELDS}
+    asked["state"] = asked["state"] if asked["state"] in _STATES else "held"
+    query = replace(query_of(asked, visit.request.query_params), reach=visit.person.reach)
+    found = await visit.parts.review.list_held(replace(query, limit=PAGE_ROWS + 1))
+    count = await visit.parts.review.count_held(replace(query, before=None))
+    page, kept = found[:PAGE_ROWS], {name: value for name, value in asked.items() if value}
+    return visit.page(
+        "quarantine.html",
+        asked=asked,
+        held=page,
+        reasons=REASONS,
+        count=count,
+        is_more=count >= COUNT_LIMIT,
+        here=_address(kept | ({"before": query.before} if query.before else {})),
+        newest=_address(kept) if query.before else "",
+        older=_address(kept | {"before": page[-1].id}) if len(found) > PAGE_ROWS else "",
+    )
+
+
+def query_of(asked: Mapping[str, str], parameters: QueryParams) -> HeldQuery:
+    """Which messages a form asks for; what cannot be read is left out: a form is sent half filled in, at every key."""
+    until = as_day(asked["until"])
+    before = parameters.get("before", "")
+    return HeldQuery(
+        text=asked["q"],
+        sender=asked["sender"],
+        recipient=asked["recipient"],
+        subject=asked["subject"],
+        since=as_day(asked["since"]),
+        until=None if until is None else until + timedelta(days=1),
+        reasons=frozenset(reason for reason in REASONS if reason == asked["reason"]),
+        channel=next((channel for channel in Channel if channel == asked["channel"]), None),
+        least_probability=as_share(asked["least"]),
+        most_probability=as_share(asked["most"]),
+        states=_STATES[asked["state"]],
+        before=MessageId(before) if is_id(before) else None,
+    )
+
+
+async def _show(visit: Visit) -> Response:
+    held = await visit.parts.quarantine.held(message_id(visit), visit.person.reach)
+    mail, unread = (None, "unread") if not visit.person.may_read else await _read(visit.parts, held)
+    return visit.page(
+        "message.html",
+        held=held.summary,
+        mail=mail,
+        unread=unread,
+        why=await _why(visit, held),
+        is_previewed="preview" in visit.request.query_params,
+    )
+
+
+async def _why(visit: Visit, held: HeldMessage) -> object:
+    """The verdict that held it; None where it has been deleted meanwhile."""
+    parts = visit.parts
+    try:
+        rows = await parts.review.verdicts(held.envelope.id, visit.person.reach)
+    except NotFound:
+        return None
+    row = next((row for row in rows if row.outcome == "held"), rows[0])
+    return why(row, await parts.examples.similar(row.channel, row.fingerprint) if row.fingerprint else ())
+
+
+async def _read(parts: WebParts, held: HeldMessage) -> tuple[Any, str]:
+    """What is in it; or None and why not, as a key of the catalogue."""
+    if not held.raw:
+        return None, "gone"
+    if held.envelope.channel is Channel.SMS:
+        return SimpleNamespace(text=held.raw.decode("utf-8", "replace"), html="", attachments=(), headers=()), ""
+    try:
+        return await parts.reader.read_mail(held.raw), ""
+    except Unscannable:
+        return None, "unreadable"
+    except (ScanFailed, TemporaryError):
+        return None, "busy"
+
+
+async def _preview(visit: Visit) -> Response:
+    """The safe form of its HTML, for a frame that may run, load and send nothing."""
+    held = await _readable(visit)
+    mail, unread = await _read(visit.parts, held)
+    if mail is None:
+        raise NotFound(unread)
+    frame = {"content-security-policy": _PREVIEW_POLICY, "x-frame-options": "SAMEORIGIN"}
+    return Response(mail.html, headers={**HEADERS, **frame}, media_type="text/html; charset=utf-8")
+
+
+async def _raw(visit: Visit) -> Response:
+    """The message as it came, as a file that no browser opens by itself."""
+    held = await _readable(visit)
+    is_mail = held.envelope.channel is Channel.EMAIL
+    name = f"{held.summary.id}.{'eml' if is_mail else 'txt'}"
+    headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+    return Response(held.raw, headers=headers, media_type="application/octet-stream")
+
+
+async def _readable(visit: Visit) -> HeldMessage:
+    if not visit.person.may_read:
+        raise NotFound("no such message")
+    held = await visit.parts.quarantine.held(message_id(visit), visit.person.reach)
+    if not held.raw:
+        raise NotFound("the body has been deleted")
+    return held
+
+
+async def _act(visit: Visit) -> Response:
+    """One verb for all messages that are marked; what cannot be done for one does not keep the others."""
+    verb = next((verb for verb in _ACTING if verb == visit.field("do")), None)
+    ids = [MessageId(id) for id in visit.fields("id") if is_id(id)]
+    if verb is None or not 0 < len(ids) <= MAX_MARKED:
+        raise UsageError(visit.texts("quarantine.mark_some", n=MAX_MARKED))
+    began, done, failed = visit.parts.clock.now(), 0, list[FilterdError]()
+    for id in ids:
+        try:
+            await visit.parts.actions.act(visit.person, verb, id)
+        except (UsageError, TemporaryError) as exc:
+            failed.append(exc)
+        else:
+            done += 1
+    if not done:
+        raise failed[0]
+    return visit.done(verb.value, done, began, local_path(visit.field("back", "/quarantine")))
+
+
+def _address(kept: Mapping[str, str]) -> str:
+    return "/quarantine" + (f"?{urllib.parse.urlencode(kept)}" if kept else "")
