@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -15,6 +14,7 @@ from filterd.http_server import AsgiApp
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.release import Releaser
+from filterd.review_ports import MailReader
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.settings import Config
@@ -31,7 +31,7 @@ def web_app(
     config: Config,
     store: SqlStore,
     releaser: Releaser,
-    reader: Any,
+    reader: MailReader,
     metrics: Metrics,
     events: Events,
     routes: Sequence[BaseRoute],

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.mail_view import MailView
 from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Action, OutcomeKind, Reason
 from filterd.ports import HeldState, HeldSummary, VerdictRow
@@ -135,5 +136,16 @@ class Review(Protocol):
         """Near-duplicates among the newest ``most`` verdicts at ``since`` or later, the largest group first.
 
         Groups of fewer than ``least`` messages are left out.
+        """
+        ...
+
+
+class MailReader(Protocol):
+    """Reads mail for people, outside the event loop."""
+
+    async def read_mail(self, raw: bytes) -> MailView:
+        """What people see of ``raw``.
+
+        Raises Unscannable if it broke a limit, ScanDown if nothing can be read, Overloaded if too much waits.
         """
         ...

@@ -82,10 +82,10 @@ def read_html(text: str, max_chars: int) -> HtmlText:
     if len(text) > max_chars:
         text = text[:max_chars]
         signals.append("html_truncated")
-    tags = _measure(text)
+    tags = measure(text)
     if _SPLIT_WORD.search(text):
         signals.append("html_split_words")
-    root, is_deep = _parse(text)
+    root, is_deep = parse_page(text)
     if root is None:
         signals += ["html_deep"] if is_deep else []
         return HtmlText(visible=strip_tags(text), links=_bare_links(text), tags=tags, signals=tuple(signals))
@@ -120,7 +120,7 @@ def read_html(text: str, max_chars: int) -> HtmlText:
 def skim_html(text: str, max_chars: int) -> HtmlText:
     """Text and links without a tree, for parts of a message that holds more HTML than is parsed."""
     text = text[:max_chars]
-    return HtmlText(visible=strip_tags(text), links=_bare_links(text), tags=_measure(text), signals=("html_truncated",))
+    return HtmlText(visible=strip_tags(text), links=_bare_links(text), tags=measure(text), signals=("html_truncated",))
 
 
 def strip_tags(text: str) -> str:
@@ -129,7 +129,7 @@ def strip_tags(text: str) -> str:
     return entities.unescape(_ANY_TAG.sub(" ", text))
 
 
-def _measure(text: str) -> int:
+def measure(text: str) -> int:
     """Tags in ``text``. Raises Unscannable."""
     tags = text.count("<")
     if tags > MAX_TAGS:
@@ -140,7 +140,7 @@ def _measure(text: str) -> int:
     return tags
 
 
-def _parse(text: str) -> tuple[_Element | None, bool]:
+def parse_page(text: str) -> tuple[_Element | None, bool]:
     """The tree with white space between blocks, and whether libxml2 gave up on its depth."""
     parser = etree.HTMLParser(
         recover=True, remove_comments=True, remove_pis=True, no_network=True, encoding="utf-8", huge_tree=False

@@ -103,7 +103,7 @@ _BIG_TEXT_BYTES = 1_048_576
 def parse_email(raw: bytes, limits: ParseLimits) -> Message:
     """The message in ``raw``. Raises Unscannable when it breaks a hard limit or the parser."""
     try:
-        return _Reader(limits).read(raw)
+        return Reader(limits).read(raw)
     except RecursionError:
         raise Unscannable("parts nest too deep") from None
     except (Unscannable, MemoryError):
@@ -112,19 +112,25 @@ def parse_email(raw: bytes, limits: ParseLimits) -> Message:
         raise Unscannable(f"cannot be parsed: {type(exc).__name__}") from exc
 
 
-class _Reader:
+class Reader:
     """What has been read of one message so far."""
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
         self._signals: set[str] = set()
-        self._plain: list[str] = []
+        self.plain: list[str] = []
+        """Parts of plain text."""
+        self.pages: list[str] = []
+        """Parts of HTML as they came."""
+        self.attached: list[Part] = []
+        """The parts that ``attachments`` of the message tell of, in their order."""
         self._html: list[HtmlText] = []
         self._attachments: list[Attachment] = []
         self._decoded = 0
         self._html_chars = 0
 
     def read(self, raw: bytes) -> Message:
+        """The message in ``raw``, as ``parse_email`` gives it; raises whatever breaks."""
         limits = self._limits
         size = len(raw)
         tree, parts, _, is_cut = parse_tree(
@@ -134,7 +140,7 @@ class _Reader:
             self._signals.add("long_content_header")
         headers = self._headers(tree)
         self._walk(tree)
-        plain = "\n".join(self._plain)
+        plain = "\n".join(self.plain)
         shown = "\n".join(part.visible for part in self._html)
         author, name = author_of(list(headers.get("from", ())))
         if "from" in headers and not author:
@@ -185,7 +191,7 @@ class _Reader:
     def _leaf(self, part: Part) -> None:
         headers = content_headers(part)
         kind = kind_of(part, headers)
-        name = self._name(part, headers)
+        name = self._name(part, headers)[:200].lower()
         main, _, sub = kind.partition("/")
         if main == "multipart":
             self._signals.add("multipart_without_parts")
@@ -194,6 +200,7 @@ class _Reader:
         is_attached = name or not (main == "text" or is_page)
         if is_attached and len(self._attachments) < _MAX_ATTACHMENTS:
             self._attachments.append(Attachment(name=name, kind=kind))
+            self.attached.append(part)
         if main != "text" and not is_page:
             return
         text = self._text(part, headers)
@@ -201,18 +208,15 @@ class _Reader:
             most = self._limits.max_html_bytes
             self._html.append(read_html(text, most) if self._html_chars <= most * 2 else skim_html(text, most))
             self._html_chars += len(text)
+            self.pages.append(text)
         elif sub not in ("calendar", "css", "rfc822-headers", "x-vcard", "vcard"):
-            self._plain.append(text)
+            self.plain.append(text)
 
     def _name(self, part: Part, headers: Mapping[str, str]) -> str:
-        if "content-disposition" not in headers and "name" not in headers.get("content-type", "").lower():
-            return ""
-        try:
-            name = part.get_filename("") or ""
-        except (ValueError, LookupError, TypeError, UnicodeError):
+        name = file_name(part, headers)
+        if name is None:
             self._signals.add("broken_filename")
-            return ""
-        return header_text(str(name))[:200].lower()
+        return name or ""
 
     def _text(self, part: Part, headers: Mapping[str, str]) -> str:
         data = body_bytes(part, headers)
@@ -237,6 +241,16 @@ class _Reader:
     def _cut(self, text: str) -> str:
         most = self._limits.max_text_chars
         return text if len(text) <= most else f"{text[: most * 3 // 4]}\n{text[-(most // 4) :]}"
+
+
+def file_name(part: Part, headers: Mapping[str, str]) -> str | None:
+    """The file name of a part, decoded (RFC 2047, RFC 2231); empty where it has none, None where it is broken."""
+    if "content-disposition" not in headers and "name" not in headers.get("content-type", "").lower():
+        return ""
+    try:
+        return header_text(str(part.get_filename("") or ""))
+    except (ValueError, LookupError, TypeError, UnicodeError):
+        return None
 
 
 def _looks_like_html(text: str) -> bool:

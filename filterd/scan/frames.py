@@ -13,6 +13,7 @@ import msgspec
 
 from filterd.core.envelope import Channel
 from filterd.core.limits import ParseLimits
+from filterd.core.mail_view import MailView
 from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import Unscannable
@@ -55,6 +56,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     peer: str = ""
     is_report: bool = False
     """The message is not scored: which messages does it report?"""
+    is_view: bool = False
+    """The message is not scored: what do people see of it?"""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     scan: Scan | None = None
     report: ReportMail | None = None
+    view: MailView | None = None
     failure: ScanFailure = ScanFailure.UNSCANNABLE
     detail: str = ""
     is_last: bool = False

@@ -16,6 +16,7 @@ from typing import Self
 
 from filterd.core.envelope import Channel, Envelope
 from filterd.core.limits import ParseLimits
+from filterd.core.mail_view import MailView
 from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
@@ -93,7 +94,7 @@ class _Slot:
 
 
 class ScannerPool:
-    """Implements ``ports.Scanner`` and ``feedback_ports.ReportReader`` with N processes; an async context manager."""
+    """``ports.Scanner``, ``ReportReader`` and ``MailReader`` by N processes; an async context manager."""
 
     def __init__(
         self,
@@ -174,6 +175,12 @@ class ScannerPool:
         assert report is not None
         return report
 
+    async def read_mail(self, raw: bytes) -> MailView:
+        """See ``review_ports.MailReader``."""
+        view = (await self._answer(Request(channel=Channel.EMAIL, is_view=True), raw)).view
+        assert view is not None
+        return view
+
     async def _answer(self, request: Request, raw: bytes) -> Answer:
         if all(slot.scanner is None and slot.pause_seconds for slot in self._slots):
             raise ScanDown(self._down.detail)
@@ -193,9 +200,7 @@ class ScannerPool:
         try:
             folders = {channel: str(folder) for channel, folder in self._locate().items()}
             candidate = await self._start(folders)
-        except ScanDown as exc:
-            raise self._refuse(dict.fromkeys(Channel, exc.detail)) from None
-        except BundleError as exc:
+        except (ScanDown, BundleError) as exc:
             raise self._refuse(dict.fromkeys(Channel, exc.detail)) from None
         lost = {channel: why for channel, why in candidate.ready.refused.items() if channel in self._in_service}
         if lost:
@@ -362,7 +367,7 @@ class ScannerPool:
         return ""
 
     def _tell(self, job: _Job, answer: Answer) -> None:
-        if answer.scan is not None or answer.report is not None:
+        if answer.scan or answer.report or answer.view:
             if not job.future.done():
                 job.future.set_result(answer)
         elif answer.failure is ScanFailure.SCAN_DOWN:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from filterd.core.envelope import Channel
+from filterd.core.mail_view import view
 from filterd.core.message import ParseLimits
 from filterd.core.report_mail import read_report
 from filterd.core.verdict import Scan, ScanFailure
@@ -71,6 +72,8 @@ def answer_to(scanning: Scanning, request: Request, raw: bytes, limits: ParseLim
     try:
         if request.is_report:
             return pack(Answer(report=read_report(raw, limits))), False
+        if request.is_view:
+            return pack(Answer(view=view(raw, limits))), False
         return pack(Answer(scan=scanning.scan(request.channel, raw))), False
     except Exception as exc:  # noqa: BLE001  # whatever a message does to a parser is the message's fault
         answer = _failure(exc)

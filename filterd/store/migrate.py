@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.schema import SchemaItem
 
 from filterd.errors import ConfigError
 from filterd.store import account_tables, rule_tables  # noqa: F401  # theirs are in the metadata once they are loaded
-from filterd.store.schema import Base
+from filterd.store.schema import ONLY, Base
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
@@ -105,7 +106,13 @@ def _differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    dialect = connection.dialect.name
+
+    def is_for_us(item: SchemaItem, *_: object) -> bool:
+        wanted: str = item.info.get(ONLY, dialect)
+        return wanted == dialect
+
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": is_for_us})
     return [str(difference) for difference in compare_metadata(context, Base.metadata)]
 
 

@@ -43,6 +43,8 @@ NAMING = {
 """Constraint names that are the same on every database, so that migrations can name them."""
 
 
+ONLY = "only"
+"""Names, in the ``info`` of an index, the one database that has it."""
 KEY_CHARS = 254
 """Characters of an address that are looked up: the longest path of RFC 5321; an index entry has a limit, too."""
 
@@ -201,7 +203,7 @@ class HeldRecord(Base):
         Index(None, "sender_key"),
         Index(None, "recipient_key"),
         # What is looked through, without the bodies; PostgreSQL has them apart, and a limit for entries of an index.
-        Index("ix_held_listed", *LISTED).ddl_if(dialect="sqlite"),
+        Index("ix_held_listed", *LISTED, info={ONLY: "sqlite"}),
         UniqueConstraint("retry_key"),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from filterd.account_ports import Accounts
 from filterd.actions import Actions
@@ -13,7 +12,7 @@ from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, Quarantine, TokenStore
 from filterd.release import Releaser
-from filterd.review_ports import Review
+from filterd.review_ports import MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
 from filterd.web.passwords import Passwords
@@ -36,7 +35,7 @@ class WebParts:
     tokens: TokenStore
     quarantine: Quarantine
     review: Review
-    reader: Any
+    reader: MailReader
     examples: Examples
     rules: RuleBook
     rule_desk: RuleDesk

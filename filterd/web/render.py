@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from filterd import __version__
+from filterd.core.shown import shown_text
 from filterd.web.catalogue import LANGUAGES, Texts
 from filterd.web.menu import pages
 
@@ -44,7 +45,7 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.globals |= {"version": __version__, "languages": LANGUAGES, "pages": pages}
-        self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown}
+        self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
 
     def page(self, template: str, texts: Texts, status: int = 200, **values: Any) -> HTMLResponse:
         """The response of a template; ``t`` in it are the texts."""
@@ -53,15 +54,6 @@ class Renderer:
     def text(self, template: str, texts: Texts, **values: Any) -> str:
         """A template filled."""
         return self._environment.get_template(template).render(t=texts, **values)
-
-
-def shown(value: str) -> str:
-    """Text from outside as it may stand in a page: no octets that are no text, and nothing that turns its line round.
-
-    Source of the directional characters: Unicode UAX #9, section 2.
-    """
-    text = value.encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _moment(value: datetime | None) -> str:

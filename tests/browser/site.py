@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request
 from filterd.clock import SystemClock
 from filterd.demo.embedded import Ports, command, daemon, write_config
 from filterd.demo.keys import GENERIC_SECRET
-from filterd.demo.messages import MAILS, TEXTS, as_email
+from filterd.demo.messages import MAILS, as_email
 from filterd.demo.sink import MailSink, on_a_thread
 
 PATIENCE_MS = 30_000

@@ -12,7 +12,7 @@ from filterd.core.access import Role
 from filterd.errors import StoreUnavailable
 from filterd.web.guard import local_path
 from filterd.web.peers import client_of
-from filterd.web.render import HEADERS, shown
+from filterd.web.render import HEADERS
 from filterd.web_settings import WebSettings
 from tests.filterd.web_visitor import FAST, PASSWORD, House, a_house, routes_of
 
@@ -230,7 +230,3 @@ async def test_client_behind_a_proxy_is_whom_the_proxy_names_and_nobody_else(hou
     assert client(behind, "10.0.0.1", "203.0.113.9, 192.0.2.1, 10.0.0.2") == "192.0.2.1"
     assert client(behind, "192.0.2.1", "203.0.113.9") == "192.0.2.1"
     await behind.close()
-
-
-def test_shown_text_has_nothing_that_turns_the_line_round() -> None:
-    assert shown("a\u202eb\u2066c\x00d\udcffe\nf") == "a�b�c�d?e\nf"

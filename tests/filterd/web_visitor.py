@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -17,6 +16,7 @@ from filterd.account_ports import Account
 from filterd.actions import Actions
 from filterd.core.access import Role
 from filterd.core.headers import Stamp
+from filterd.core.mail_view import MailView
 from filterd.core.networks import Networks
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
@@ -40,9 +40,9 @@ _TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
 class PlainReader:
     """Reads a mail without looking for parts."""
 
-    async def read_mail(self, raw: bytes) -> Any:
+    async def read_mail(self, raw: bytes) -> MailView:
         text = raw.partition(b"\r\n\r\n")[2].decode()
-        return SimpleNamespace(text=text, html="<p>safe</p>", attachments=(), headers=())
+        return MailView(text=text, html="<p>safe</p>")
 
 
 @dataclass

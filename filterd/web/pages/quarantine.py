@@ -6,8 +6,6 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
@@ -15,6 +13,8 @@ from starlette.routing import Route
 
 from filterd.actions import Verb
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.mail_view import MailView
+from filterd.core.shown import shown_text
 from filterd.core.verdict import Reason
 from filterd.errors import FilterdError, NotFound, ScanFailed, TemporaryError, Unscannable, UsageError
 from filterd.ports import HeldMessage, HeldState
@@ -114,12 +114,12 @@ async def _why(visit: Visit, held: HeldMessage) -> object:
     return why(row, await parts.examples.similar(row.channel, row.fingerprint) if row.fingerprint else ())
 
 
-async def _read(parts: WebParts, held: HeldMessage) -> tuple[Any, str]:
+async def _read(parts: WebParts, held: HeldMessage) -> tuple[MailView | None, str]:
     """What is in it; or None and why not, as a key of the catalogue."""
     if not held.raw:
         return None, "gone"
     if held.envelope.channel is Channel.SMS:
-        return SimpleNamespace(text=held.raw.decode("utf-8", "replace"), html="", attachments=(), headers=()), ""
+        return MailView(text=shown_text(held.raw.decode("utf-8", "replace"))), ""
     try:
         return await parts.reader.read_mail(held.raw), ""
     except Unscannable:

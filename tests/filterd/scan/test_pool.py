@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from filterd.core.bundle import MODEL_FILE
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.mail_view import MailView
 from filterd.core.report_mail import ReportMail
 from filterd.errors import BundleError, Overloaded, ScanDown, Unscannable
 from filterd.log import AddressMask, Events, get_logger
@@ -84,6 +85,16 @@ async def test_report_is_read_by_a_scanner_and_one_past_the_limits_is_unscannabl
         scan = await pool.scan(an_envelope(), HAM_MAIL)
 
     assert (found, scan.model, bench.replaced()) == (ReportMail(ids=(MessageId("1" * 32),)), "email-1", 0)
+
+
+async def test_mail_is_read_for_people_by_a_scanner_and_one_past_the_limits_is_unscannable(bench: Bench) -> None:
+    async with bench.pool() as pool:
+        found = await pool.read_mail(b"Subject: =?utf-8?q?=C3=89clair?=\r\n\r\nDO-CRASH\r\n")
+        with pytest.raises(Unscannable):
+            await pool.read_mail(b"Content-Type: message/rfc822\r\n\r\n" * 1_000)
+        scan = await pool.scan(an_envelope(), HAM_MAIL)
+
+    assert (found, scan.model) == (MailView(subject="Éclair", text="DO-CRASH\n"), "email-1")
 
 
 @pytest.mark.parametrize(
