@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +15,8 @@ from filterd.ports import VerdictRow
 
 _END_LOGIT = 7.0
 """Log-odds at the ends of the bar: .1 % and 99.9 %. On a scale of percents every threshold would be at its end."""
-_TICKS = (0.001, 0.1, 0.5, 0.9, 0.999)
+_TICKS = (0.001, 0.5, 0.999)
+_WORDS = re.compile(r"(\W+)")
 _HEAVY = (0.25, 1.0)
 """Log-odds from which a word is shown in the second and third shade."""
 
@@ -69,6 +72,19 @@ def why(row: VerdictRow, similar: Sequence[Similar] = ()) -> Why:
         threshold_at=None if row.threshold is None else _place(row.threshold),
         similar=tuple(similar),
     )
+
+
+def marked(text: str, words: Sequence[Word]) -> Sequence[tuple[str, str]]:
+    """``text`` in pieces, each with the shade of the word it is, or without one; joined they are ``text`` again."""
+    shades = {word.text.casefold(): word.shade for word in words if word.shade}
+    pieces: list[tuple[str, str]] = []
+    for piece in _WORDS.split(text):
+        shade = shades.get(unicodedata.normalize("NFKC", piece).casefold(), "") if piece else ""
+        if pieces and not shade and not pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0] + piece, "")
+        else:
+            pieces.append((piece, shade))
+    return pieces
 
 
 def _word(part: Evidence) -> Word:

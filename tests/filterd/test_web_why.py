@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.verdict import Action, Evidence, Reason
 from filterd.ports import VerdictRow
-from filterd.web.why import why
+from filterd.web.why import marked, why
 
 ROW = VerdictRow(
     id=MessageId("0" * 32),
@@ -70,3 +72,14 @@ def test_message_without_a_score_has_no_bar_and_no_words() -> None:
     assert (shown.at, shown.threshold_at, shown.words, shown.total) == (None, None, (), None)
     assert shown.listed == "spammer.example"
     assert not why(ROW).listed
+
+
+@given(st.text(alphabet="ab Prize,é\n-"))
+def test_marked_text_is_the_text(text: str) -> None:
+    assert "".join(piece for piece, _ in marked(text, why(ROW).words)) == text
+
+
+def test_words_are_marked_in_the_text_whatever_their_case() -> None:
+    pieces = marked("You won a PRIZE, hello!", why(ROW).words)
+
+    assert [piece for piece in pieces if piece[1]] == [("PRIZE", "spam-3"), ("hello", "ham-2")]

@@ -23,7 +23,7 @@ from filterd.web.fields import as_day, as_share, is_id, message_id
 from filterd.web.guard import Visit, local_path, visited
 from filterd.web.parts import WebParts
 from filterd.web.render import HEADERS
-from filterd.web.why import why
+from filterd.web.why import Why, marked, why
 
 PAGE_ROWS = 50
 MAX_MARKED = 200
@@ -93,17 +93,19 @@ def query_of(asked: Mapping[str, str], parameters: QueryParams) -> HeldQuery:
 async def _show(visit: Visit) -> Response:
     held = await visit.parts.quarantine.held(message_id(visit), visit.person.reach)
     mail, unread = (None, "unread") if not visit.person.may_read else await _read(visit.parts, held)
+    found = await _why(visit, held)
     return visit.page(
         "message.html",
         held=held.summary,
         mail=mail,
+        text=marked(mail.text, found.words if found else ()) if mail else (),
         unread=unread,
-        why=await _why(visit, held),
+        why=found,
         is_previewed="preview" in visit.request.query_params,
     )
 
 
-async def _why(visit: Visit, held: HeldMessage) -> object:
+async def _why(visit: Visit, held: HeldMessage) -> Why | None:
     """The verdict that held it; None where it has been deleted meanwhile."""
     parts = visit.parts
     try:
