@@ -13,12 +13,14 @@ from filterd.core.networks import Networks
 from filterd.http_server import AsgiApp
 from filterd.log import Events
 from filterd.metrics import Metrics
+from filterd.model_files import registry_of
 from filterd.release import Releaser
 from filterd.review_ports import MailReader
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.settings import Config
 from filterd.store.sql import SqlStore
+from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.parts import WebParts
@@ -45,6 +47,7 @@ def web_app(
         tokens=store,
         questions=store.quality,
         rules=store.rules,
+        undoing=Undoing(store.deeds, lambda: registry_of(config), events=events),
         releaser=releaser,
         clock=clock,
         metrics=metrics,

@@ -48,6 +48,7 @@ def build() -> typer.Typer:
     app.command("explain")(explain.run)
     app.command("report")(report.run)
     app.command("undo")(undo.run)
+    app.command("events")(undo.events)
     app.command("questions")(questions.run)
     app.command("calibrate")(calibrate.run)
     app.add_typer(quarantine.app, name="quarantine")

@@ -211,6 +211,17 @@ class Events:
         """A person took rules back."""
         self._log.info("rule.revoked", ids=list(ids), by=self._name(by))
 
+    def undone(self, by: str, labels: int, rules: int, releases: int, promotions: Sequence[str]) -> None:
+        """A person took back labels, rules, releases or promotions."""
+        self._log.warning(
+            "deeds.undone",
+            by=self._name(by),
+            labels=labels,
+            rules=rules,
+            releases=releases,
+            promotions=list(promotions),
+        )
+
     def report_refused(self, id: str, sender: str, peer: str) -> None:
         """Somebody whose reports are not believed wrote to a report address."""
         self._log.warning("report.refused", id=id, sender=self._mask(sender), peer=peer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -61,4 +61,20 @@ class AuditTrail(Protocol):
 
     async def note(self, event: str, target: str, by: str, note: str = "") -> None:
         """Write it down, durable on return. Raises StoreUnavailable."""
+        ...
+
+
+class Withdrawals(Protocol):
+    """Bundles whose promotion can be taken back."""
+
+    def list(self, channel: Channel) -> Sequence[str]:
+        """Ids of the published bundles, oldest first."""
+        ...
+
+    def withdraw(self, channel: Channel, id: str) -> str:
+        """Take the promotion of a bundle back; the id of the one that serves then. Raises NotFound and BundleError."""
+        ...
+
+    def taught(self, labels: Iterable[int]) -> Sequence[str]:
+        """Ids of the bundles that were trained on any of these labels."""
         ...

@@ -21,8 +21,6 @@ class RuleOrigin(StrEnum):
     WEB = "web"
     API = "api"
     CLI = "cli"
-    RELEASE = "release"
-    """With the release of a held message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

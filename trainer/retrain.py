@@ -99,6 +99,10 @@ def retrain(order: Order, *, say: Say, progress: Progress) -> Outcome:
             return Outcome(bundle=judged, result=result)
         if order.signing_key is not None:
             sign(judged, order.signing_key)
+        if registry.is_withdrawn(channel, judged.name):
+            raise TrainerError(
+                f"the promotion of {judged.name} was taken back; filterd model promote puts it into service"
+            )
         id = registry.publish(judged)
         registry.promote(channel, id)
         ledger.note(order.config, "promoted", id, say)

@@ -149,21 +149,14 @@ def _threshold(text: str) -> Threshold | None:
 
 
 def _cells(row: RuleRow) -> tuple[str, ...]:
+    from filterd.core.overlay import told
+
     given = row.given
     return (
         str(row.id),
         given.rule.scope or "everybody",
-        _told(given.rule),
+        told(given.rule),
         given.by,
         f"{given.given_at:%Y-%m-%d %H:%M}",
         f"{row.revoked_at:%Y-%m-%d %H:%M} by {row.revoked_by}" if row.revoked_at else "",
     )
-
-
-def _told(rule: RuntimeRule) -> str:
-    from filterd.core.overlay import ListEntry
-
-    if isinstance(rule, ListEntry):
-        return f"{rule.kind.value} {rule.entry}"
-    said = {"tag_at": rule.tag_at, "quarantine_at": rule.quarantine_at, "enabled": rule.is_enabled}
-    return " ".join(f"{name}={value}" for name, value in said.items() if value is not None)

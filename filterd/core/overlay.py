@@ -82,6 +82,14 @@ class Thresholds:
 RuntimeRule = ListEntry | Thresholds
 
 
+def told(rule: RuntimeRule) -> str:
+    """What the rule says, without its scope: ``deny casino.example``, ``tag_at=0.5 quarantine_at=off``."""
+    if isinstance(rule, ListEntry):
+        return f"{rule.kind.value} {rule.entry}"
+    said = {"tag_at": rule.tag_at, "quarantine_at": rule.quarantine_at, "enabled": rule.is_enabled}
+    return " ".join(f"{name}={value}" for name, value in said.items() if value is not None)
+
+
 def known_scope(text: str) -> str:
     """The scope ``text`` names, as it is kept; empty for everybody. Raises ValueError."""
     scope = scope_key(text)

@@ -4,6 +4,7 @@
 
     <directory>/<channel>/<bundle id>/      a bundle, never changed after it is published
     <directory>/<channel>/current           one id per line: the one in service, then the ones before it
+    <directory>/<channel>/withdrawn         ids whose promotion was taken back: retraining promotes none of them
     <directory>/<channel>/trial             the candidate that is tried on live messages, if there is one
 
 A channel without a promoted bundle uses the one inside the package.
@@ -19,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -46,6 +47,7 @@ KEPT_IDS = 6
 MAX_MODEL_BYTES = 256 * 1024 * 1024
 
 TRIAL_FILE = "trial"
+WITHDRAWN_FILE = "withdrawn"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -168,6 +170,44 @@ class Registry:
         with self._locked(channel):
             self._point(channel, [id, *(other for other in self._pointer(channel) if other != id)][:KEPT_IDS])
             failpoint("registry.promoted")
+            if id in self._withdrawn(channel):
+                self._withdraw(channel, [other for other in self._withdrawn(channel) if other != id])
+
+    def withdraw(self, channel: Channel, id: str) -> str:
+        """Take the promotion of a bundle back; the id of the one that serves then.
+
+        It serves no longer, nobody rolls back to it, and ``is_withdrawn`` until somebody promotes it again. Raises
+        NotFound and BundleError.
+        """
+        if not self.folder(channel, id).is_dir():
+            raise NotFound(f"no bundle {id} of channel {channel.value}")
+        with self._locked(channel):
+            self._withdraw(channel, [*(other for other in self._withdrawn(channel) if other != id), id])
+            pointer = self._pointer(channel)
+            left = [other for other in pointer if other != id]
+            if left:
+                self._point(channel, left)
+            elif pointer:
+                # Before it, the bundle in the package served.
+                (self._directory / channel.value / POINTER_FILE).unlink()
+                _sync_folder(self._directory / channel.value)
+        return read_spec(self._serving(channel)).id
+
+    def is_withdrawn(self, channel: Channel, id: str) -> bool:
+        """Whether its promotion was taken back. Raises BundleError."""
+        return id in self._withdrawn(channel)
+
+    def taught(self, labels: Iterable[int]) -> tuple[str, ...]:
+        """Ids of the bundles here, published or in the package, that were trained on any of these labels."""
+        numbers = tuple(labels)
+        found = set()
+        for channel in Channel:
+            for folder in (self._packaged / channel.value, *(self.folder(channel, id) for id in self.list(channel))):
+                with contextlib.suppress(BundleError):
+                    spec = read_spec(folder)
+                    if any(spec.was_taught(number) for number in numbers):
+                        found.add(spec.id)
+        return tuple(sorted(found))
 
     def prune(self, channel: Channel, kept: int) -> tuple[str, ...]:
         """Delete the bundles that served before the last ``kept`` of those that did; the ids that are gone.
@@ -190,12 +230,23 @@ class Registry:
         return tuple(gone)
 
     def _point(self, channel: Channel, ids: Sequence[str]) -> None:
-        pointer = self._directory / channel.value / POINTER_FILE
-        working = pointer.with_name(f".{POINTER_FILE}.new")
-        _write_durably(working, "".join(f"{name}\n" for name in ids).encode("ascii"))
+        working = self._draft(channel, POINTER_FILE, ids)
         failpoint("registry.drafted")
-        working.replace(pointer)
-        _sync_folder(pointer.parent)
+        working.replace(working.with_name(POINTER_FILE))
+        _sync_folder(working.parent)
+
+    def _withdraw(self, channel: Channel, ids: Sequence[str]) -> None:
+        working = self._draft(channel, WITHDRAWN_FILE, ids)
+        working.replace(working.with_name(WITHDRAWN_FILE))
+        _sync_folder(working.parent)
+
+    def _draft(self, channel: Channel, name: str, ids: Sequence[str]) -> Path:
+        working = self._directory / channel.value / f".{name}.new"
+        _write_durably(working, "".join(f"{id}\n" for id in ids).encode("ascii"))
+        return working
+
+    def _withdrawn(self, channel: Channel) -> tuple[str, ...]:
+        return self._ids(self._directory / channel.value / WITHDRAWN_FILE)
 
     def trial(self, channel: Channel) -> Trial | None:
         """The candidate that is tried on live messages. Raises BundleError for a file that says nothing of the kind."""
@@ -238,13 +289,19 @@ class Registry:
 
     def _pointer(self, channel: Channel) -> tuple[str, ...]:
         path = self._directory / channel.value / POINTER_FILE
+        ids = self._ids(path)
+        if not ids and path.exists():
+            raise BundleError(f"{path}: not a list of bundle ids")
+        return ids
+
+    def _ids(self, path: Path) -> tuple[str, ...]:
         try:
             lines = path.read_text(encoding="ascii").split()
         except FileNotFoundError:
             return ()
         except (OSError, UnicodeDecodeError):
             raise BundleError(f"{path}: cannot be read") from None
-        if not lines or not all(_ID.fullmatch(line) for line in lines):
+        if not all(_ID.fullmatch(line) for line in lines):
             raise BundleError(f"{path}: not a list of bundle ids")
         return tuple(lines)
 

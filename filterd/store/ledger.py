@@ -132,20 +132,28 @@ def revoke(connection: Connection, meant: Labels, by: str, now: datetime, *, is_
         query = query.where(table.given_at >= meant.since)
     if meant.until is not None:
         query = query.where(table.given_at < meant.until)
-    texts = _fingerprints(connection, meant.campaign) if meant.campaign is not None else None
+    texts = fingerprints(connection, meant.campaign) if meant.campaign is not None else None
     found = [
         row.id
         for row in connection.execute(query)
         if (not meant.sender_domain or is_within(domain_of(row.sender_key), meant.sender_domain))
         and (texts is None or any(is_near(row.fingerprint, text) for text in texts))
     ]
-    if found and not is_rehearsal:
-        revoked = {"revoked_at": now, "revoked_by": by, "changed_at": now}
-        connection.execute(update(table).where(table.id.in_(found)).values(**revoked))
-        audit(connection, now, by, "revoked", "", json.dumps(found))
+    if not is_rehearsal:
+        take_back(connection, found, by, now)
     return found
 
 
-def _fingerprints(connection: Connection, message: MessageId) -> set[str]:
+def take_back(connection: Connection, ids: Sequence[int], by: str, now: datetime) -> None:
+    """Revoke these standing labels, and say in the audit trail who did."""
+    if not ids:
+        return
+    revoked = {"revoked_at": now, "revoked_by": by, "changed_at": now}
+    connection.execute(update(FeedbackRecord).where(FeedbackRecord.id.in_(ids)).values(**revoked))
+    audit(connection, now, by, "revoked", "", json.dumps(list(ids)))
+
+
+def fingerprints(connection: Connection, message: MessageId) -> set[str]:
+    """Of the message, for all its recipients. Raises NotFound."""
     id = message_of(connection, message)
     return set(connection.scalars(select(VerdictRecord.fingerprint).where(VerdictRecord.id == id)))

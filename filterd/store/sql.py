@@ -40,6 +40,7 @@ from filterd.review_ports import HeldQuery
 from filterd.settings import Config
 from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
 from filterd.store.accounts import SqlAccounts
+from filterd.store.deeds import SqlDeeds
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
@@ -101,6 +102,7 @@ class SqlStore:
         self.accounts = SqlAccounts(self._read, self._write, clock)
         self.rules = SqlRules(self._read, self._write, clock)
         self.review = SqlReview(self._read)
+        self.deeds = SqlDeeds(self._read, self._write, clock)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,21 +15,31 @@ from filterd.ports import VerdictRow
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
     """One label; it stands until it is revoked, and acts on near-duplicates until it retires."""
 
     feedback: Feedback
     report: Report
     changed_at: datetime
-    is_revoked: bool = False
+    revoked_at: datetime | None = None
+    revoked_by: str = ""
     is_retired: bool = False
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it stands no longer."""
+        return self.revoked_at is not None
+
+    def revoke(self, by: str, now: datetime) -> None:
+        """Let it stand no longer."""
+        self.revoked_at, self.revoked_by, self.changed_at = now, by, now
 
 
 class MemoryLedger:
     """Labels in the order they were given."""
 
     def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._next = 1
 
     def standing(self) -> list[Feedback]:
@@ -48,8 +58,8 @@ class MemoryLedger:
                 continue
             if given.label is feedback.label:
                 return False
-            entry.is_revoked, entry.changed_at = True, feedback.given_at
-        self._entries.append(_Entry(feedback, self._report(feedback, rows), feedback.given_at))
+            entry.revoke(feedback.reporter, feedback.given_at)
+        self._entries.append(Entry(feedback, self._report(feedback, rows), feedback.given_at))
         return True
 
     def changes(self, since: datetime | None, most: int) -> Sequence[ReportChange]:
@@ -71,6 +81,7 @@ class MemoryLedger:
         labels: Labels,
         near: set[str] | None,
         senders: Mapping[MessageId, str],
+        by: str,
         now: datetime,
         *,
         is_rehearsal: bool,
@@ -94,8 +105,28 @@ class MemoryLedger:
             found.append(entry)
         if not is_rehearsal:
             for entry in found:
-                entry.is_revoked, entry.changed_at = True, now
+                entry.revoke(by, now)
         return [entry.report.id for entry in found]
+
+    def entries(self) -> Sequence[Entry]:
+        """All labels as they are now."""
+        return tuple(self._entries)
+
+    def take_back(self, ids: Iterable[int], by: str, now: datetime) -> None:
+        """Revoke these standing labels."""
+        for entry in self._entries:
+            if entry.report.id in set(ids) and not entry.is_revoked:
+                entry.revoke(by, now)
+
+    def given_with_release(self, message: MessageId | None, by: str) -> set[int]:
+        """Numbers of the standing labels that came with the release of a message."""
+        meant = (message, by, "release")
+        return {
+            entry.report.id
+            for entry in self._entries
+            if not entry.is_revoked
+            and (entry.feedback.message_id, entry.feedback.reporter, entry.feedback.origin) == meant
+        }
 
     def inputs(self, scans: Mapping[MessageId, Scan], senders: Mapping[MessageId, str]) -> list[LabelledInput]:
         """Standing labels on messages whose scan has what the model read."""

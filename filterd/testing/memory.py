@@ -10,6 +10,7 @@ from filterd.core.access import EVERYBODY, Reach
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
+from filterd.deed_ports import DeedKind
 from filterd.errors import NotFound, StoreFull, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
@@ -27,6 +28,7 @@ from filterd.ports import (
 from filterd.replies import HELD
 from filterd.review_ports import HeldQuery
 from filterd.testing.accounts import MemoryAccounts
+from filterd.testing.deeds import MemoryDeeds
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
 from filterd.testing.quality import MemoryQuality
@@ -86,6 +88,7 @@ class MemoryStore:
         self.accounts = MemoryAccounts(self._check)
         self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
         self.review = MemoryReview(self._verdicts, self._held, self.ledger, self._check, self._message_of)
+        self.deeds = MemoryDeeds(self._verdicts, self.ledger, self.rules, self._check, self._message_of)
 
     def _check(self) -> datetime:
         if self.failure is not None:
@@ -169,6 +172,7 @@ class MemoryStore:
         known.claimed_by, known.lease_until = "", None
         if delivered:
             known.key = None
+            self.deeds.note(DeedKind.RELEASE, known.message.summary.id, by, known.message.envelope.id)
 
     async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Quarantine``."""
@@ -213,7 +217,7 @@ class MemoryStore:
         rows = await self.verdicts(message)
         return self.ledger.add(replace(feedback, message_id=message), rows)
 
-    async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:  # noqa: ARG002  # no audit
+    async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
         """See ``ports.FeedbackLedger``."""
         now = self._check()
         if labels.is_empty:
@@ -221,7 +225,7 @@ class MemoryStore:
         message = self._message_of(labels.message) if labels.message else None
         near = {row.fingerprint for row in await self.verdicts(labels.campaign)} if labels.campaign else None
         senders = {id: row.sender for (id, _), row in self._verdicts.items()}
-        return self.ledger.revoke(replace(labels, message=message), near, senders, now, is_rehearsal=is_rehearsal)
+        return self.ledger.revoke(replace(labels, message=message), near, senders, by, now, is_rehearsal=is_rehearsal)
 
     async def labelled_inputs(
         self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
@@ -312,6 +316,8 @@ class MemoryStore:
         """See ``model_ports.AuditTrail``."""
         self._check()
         self.notes.append((event, target, by, note))
+        if event == "promoted":
+            self.deeds.note(DeedKind.PROMOTION, target, by)
 
     async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
         """See ``ports.Reports``."""

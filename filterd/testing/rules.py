@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from filterd.core.envelope import MessageId, address_key
-from filterd.core.overlay import EVERYBODY, ListEntry
+from filterd.core.overlay import EVERYBODY, ListEntry, ListKind
 from filterd.errors import NotFound, UsageError
 from filterd.rule_ports import MOST_PER_SCOPE, AddedRule, GivenRule, RuleRow
 
@@ -91,3 +91,18 @@ class MemoryRules:
         self._check()
         rows = [row for _, row in sorted(self._rows.items())]
         return tuple(row for row in rows if (row.is_standing if since is None else row.changed_at >= since))
+
+    def rows(self) -> Sequence[RuleRow]:
+        """All rules as they are now."""
+        return tuple(self._rows.values())
+
+    def given_with_release(self, message: MessageId | None, by: str) -> set[int]:
+        """Numbers of the standing entries by which whoever released a message allowed its sender."""
+        return {
+            row.id
+            for row in self._rows.values()
+            if row.is_standing
+            and (row.given.message, row.given.by) == (message, by)
+            and isinstance(row.given.rule, ListEntry)
+            and row.given.rule.kind is ListKind.ALLOW
+        }

@@ -24,6 +24,7 @@ from filterd.web.api.feedback import feedback_routes
 from filterd.web.api.parts import ApiParts
 from filterd.web.api.quarantine import quarantine_routes
 from filterd.web.api.rules import rule_routes
+from filterd.web.api.undo import undo_routes
 from filterd.web.api.verdicts import verdict_routes
 from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
@@ -81,7 +82,7 @@ def _build_api(parts: ApiParts) -> FastAPI:
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
-    for router in (feedback_routes(), quarantine_routes(), rule_routes(), verdict_routes()):
+    for router in (feedback_routes(), quarantine_routes(), rule_routes(), undo_routes(), verdict_routes()):
         api.include_router(router)
     return api
 

@@ -18,6 +18,7 @@ from filterd.core.verdict import (
     Reply,
     Verdict,
 )
+from filterd.deed_ports import Deeds
 from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Past, Reports
 from filterd.model_ports import AuditTrail, Disagreements, TrackRecords
 from filterd.ports import (
@@ -77,6 +78,9 @@ class Store(
 
     @property
     def review(self) -> Review: ...
+
+    @property
+    def deeds(self) -> Deeds: ...
 
 
 def nth(n: int) -> MessageId:

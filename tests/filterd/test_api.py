@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,11 +20,13 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp
 from filterd.core.verdict import Action, Decision, Evidence, Outcome, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import StoreFull, StoreUnavailable
+from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.ports import HeldState, Scope, Token
 from filterd.release import Releaser
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
+from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
@@ -52,7 +55,7 @@ class Api:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
     clock, store, relay = FixedClock(), MemoryStore(), RecordingRelay()
     metrics = Metrics(CollectorRegistry())
     events = Events(get_logger(), AddressMask(b"key"))
@@ -77,6 +80,7 @@ async def api() -> AsyncIterator[Api]:
         tokens=store,
         questions=store.quality,
         rules=store.rules,
+        undoing=Undoing(store.deeds, lambda: Registry(tmp_path / "models", tmp_path / "packaged"), events=events),
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -104,6 +108,7 @@ CALLS = [
     ("GET", "/rules", Scope.RULES, None),
     ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
     ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
+    ("GET", "/events", Scope.ADMIN, None),
 ]
 
 
@@ -399,6 +404,8 @@ async def test_api_describes_itself(api: Api) -> None:
         "/questions",
         "/rules",
         "/rules/{id}",
+        "/events",
+        "/undo",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,12 +19,14 @@ from filterd.core.access import Role
 from filterd.core.headers import Stamp
 from filterd.core.mail_view import MailView
 from filterd.core.networks import Networks
+from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.parts import WebParts
@@ -157,7 +160,9 @@ def a_house(
             **shared,
         )
     )
-    app = build_app(ApiParts(questions=store.quality, examples=store, rules=store.rules, **shared), parts)
+    undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
+    own: dict[str, Any] = {"questions": store.quality, "examples": store, "rules": store.rules, "undoing": undoing}
+    app = build_app(ApiParts(**own, **shared), parts)
     return House(app, store, relay, clock, metrics, parts)
 
 

@@ -19,6 +19,7 @@ from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenSto
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
 from filterd.rule_ports import RuleBook
+from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
 
 MAX_PAGE = 200
@@ -36,6 +37,7 @@ class ApiParts:
     tokens: TokenStore
     questions: Questions
     rules: RuleBook
+    undoing: Undoing
     releaser: Releaser
     clock: Clock
     metrics: Metrics
@@ -49,16 +51,16 @@ class Body(BaseModel):
 
 
 class _Bearer:
-    """Lets bearers of a token with the scope in."""
+    """Lets bearers of a token with one of the scopes in."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
 
     async def __call__(self, request: Request) -> Token:
         token = await identify(request.headers.get("authorization", ""), parts_of(request).tokens)
         if token is None:
             raise HTTPException(401, headers={"www-authenticate": "Bearer"})
-        if not may(token, self._scope):
+        if not any(may(token, scope) for scope in self._scopes):
             raise HTTPException(403)
         return token
 
@@ -66,6 +68,8 @@ class _Bearer:
 FeedbackToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK))]
 QuarantineToken = Annotated[Token, Depends(_Bearer(Scope.QUARANTINE))]
 RulesToken = Annotated[Token, Depends(_Bearer(Scope.RULES))]
+AdminToken = Annotated[Token, Depends(_Bearer(Scope.ADMIN))]
+AnyToken = Annotated[Token, Depends(_Bearer(*Scope))]
 
 
 def parts_of(request: Request) -> ApiParts:
