@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from filterd.core.envelope import Channel, Envelope, MessageId, Peer, Recipient
+from filterd.core.limits import ParseLimits
+from filterd.core.mail_view import MailView, view
 from filterd.core.verdict import Reply, Scan
 
 POINTS = MappingProxyType({"lenient": 0.9, "normal": 0.6, "strict": 0.3})
@@ -72,6 +74,12 @@ class FakeScanner:
         if self.failure is not None:
             raise self.failure
         return replace(a_scan(0.99 if self.marker in raw else 0.01), fingerprint=self.fingerprint)
+
+    async def read_mail(self, raw: bytes) -> MailView:
+        """What people see of ``raw``."""
+        if self.failure is not None:
+            raise self.failure
+        return view(raw, ParseLimits())
 
 
 class RecordingRelay:
