@@ -40,6 +40,7 @@ def web_app(
 ) -> AsgiApp:
     """The application, with ``routes`` beside it. Raises ConfigError."""
     clock = SystemClock()
+    undoing = Undoing(store.deeds, lambda: registry_of(config), events=events)
     api = ApiParts(
         quarantine=store,
         ledger=store,
@@ -47,7 +48,7 @@ def web_app(
         tokens=store,
         questions=store.quality,
         rules=store.rules,
-        undoing=Undoing(store.deeds, lambda: registry_of(config), events=events),
+        undoing=undoing,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -88,6 +89,8 @@ def web_app(
             metrics=metrics,
             events=events,
         ),
+        bin=store.bin,
+        undoing=undoing,
         ledger=store,
         releaser=releaser,
         clock=clock,

@@ -140,6 +140,25 @@ class Review(Protocol):
         ...
 
 
+class Bin(Protocol):
+    """Deleted messages, as long as their bodies are kept (``store.deleted_retention_days``)."""
+
+    async def restore(self, id: MessageId, by: str, reach: Reach) -> None:
+        """Put it back into the quarantine, audited.
+
+        Raises NotFound where it is out of reach or its body is gone, UsageError where it is not deleted, and
+        StoreUnavailable.
+        """
+        ...
+
+    async def deleted_by(self, by: str, since: datetime, until: datetime) -> Sequence[MessageId]:
+        """What ``by`` deleted at ``since`` or later and before ``until`` and can be put back.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class MailReader(Protocol):
     """Reads mail for people, outside the event loop."""
 

@@ -221,6 +221,9 @@ class StoreSettings(Section):
     )
     verdict_retention_days: Count = Field(90, description="Days verdicts are kept; 0 keeps them.")
     quarantine_retention_days: Count = Field(30, description="Days held messages are kept; 0 keeps them.")
+    deleted_retention_days: Count = Field(
+        7, description="Days a deleted message can be put back; 0 drops its body within the hour."
+    )
     feedback_retention_days: Count = Field(0, description="Days feedback is kept; 0 keeps it.")
     input_retention_days: Count = Field(
         7,

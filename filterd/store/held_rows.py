@@ -165,7 +165,7 @@ def summary_from(row: Row[Any], reach: Reach = EVERYBODY) -> HeldSummary:
 
 def message_from(row: Row[Any], reach: Reach = EVERYBODY) -> HeldMessage:
     """The whole held message in ``row``, for the recipients within ``reach``. Raises NotFound when its body is gone."""
-    if row.body is None:
+    if row.body is None or row.state == HeldState.DELETED.value:
         raise NotFound(f"message {row.id} was deleted")
     # The size was written by us: what comes out is never larger than what went in.
     inflated = zlib.decompressobj()

@@ -127,7 +127,7 @@ def finish(connection: Connection, id: MessageId, by: str, now: datetime, *, del
 
 
 def remove(connection: Connection, id: MessageId, by: str, now: datetime, reach: Reach = EVERYBODY) -> None:
-    """Drop the body of the message, or of the part of it within ``reach``.
+    """Delete the message, or the part of it within ``reach``; its body goes later (``retention``).
 
     Raises NotFound, or UsageError while it is being released or gone.
     """
@@ -136,7 +136,7 @@ def remove(connection: Connection, id: MessageId, by: str, now: datetime, reach:
     gone = connection.execute(
         update(HeldRecord)
         .where(HeldRecord.id == own, is_here)
-        .values(state=HeldState.DELETED.value, state_at=now, retry_key=None, body=None, lease_until=None)
+        .values(state=HeldState.DELETED.value, state_at=now, retry_key=None, claimed_by=by, lease_until=None)
     )
     if gone.rowcount == 0:
         raise UsageError(f"message {own} is {find(connection, own).state} and cannot be deleted")

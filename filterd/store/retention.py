@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Text, delete, func, or_, select, type_co
 
 from filterd.core.envelope import domain_of
 from filterd.ports import HeldState
+from filterd.settings import StoreSettings
 from filterd.store import recipients
 from filterd.store.held_rows import search_text
 from filterd.store.inbox import SmsState
@@ -38,11 +39,25 @@ class Retention:
     feedback_days: int = 0
     input_days: int | None = None
     sms_days: int = 0
+    deleted_days: int = 0
+    """Days the body of a deleted message is kept; with 0 it goes at once."""
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Retention:
+        """As configured."""
+        return cls(
+            verdict_days=settings.verdict_retention_days,
+            quarantine_days=settings.quarantine_retention_days,
+            feedback_days=settings.feedback_retention_days,
+            input_days=settings.input_retention_days,
+            sms_days=settings.sms_retention_days,
+            deleted_days=settings.deleted_retention_days,
+        )
 
 
 _IN_CUSTODY = (HeldState.PENDING.value, HeldState.HELD.value, HeldState.RELEASING.value)
 
-TABLES = ("verdict", "held", "feedback", "scanned", "sms")
+TABLES = ("verdict", "held", "feedback", "scanned", "sms", "deleted")
 
 
 def purge(connection: Connection, table: str, retention: Retention, now: datetime) -> int:
@@ -53,10 +68,13 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         "feedback": retention.feedback_days,
         "scanned": retention.input_days,
         "sms": retention.sms_days,
+        "deleted": retention.deleted_days,
     }[table]
-    if days is None or (days == 0 and table != "scanned"):
+    if days is None or (days == 0 and table not in {"scanned", "deleted"}):
         return 0
     old = now - timedelta(days=days)
+    if table == "deleted":
+        return _drop_bodies(connection, old)
     if table == "verdict":
         ids = select(VerdictRecord.id).where(VerdictRecord.received_at < old).limit(BATCH)
         statement = delete(VerdictRecord).where(VerdictRecord.id.in_(ids), VerdictRecord.received_at < old)
@@ -83,6 +101,13 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         ids = select(SmsMessageRecord.id).where(done, is_old, ~held.exists()).limit(BATCH)
         statement = delete(SmsMessageRecord).where(SmsMessageRecord.id.in_(ids))
     return connection.execute(statement).rowcount
+
+
+def _drop_bodies(connection: Connection, old: datetime) -> int:
+    """Of messages that somebody deleted; the row stays for the audit as long as held messages do."""
+    deleted = HeldRecord.state == HeldState.DELETED.value
+    ids = select(HeldRecord.id).where(deleted, HeldRecord.body.is_not(None), HeldRecord.state_at <= old).limit(BATCH)
+    return connection.execute(update(HeldRecord).where(HeldRecord.id.in_(ids)).values(body=None)).rowcount
 
 
 def erase(connection: Connection, address: str, by: str, now: datetime) -> dict[str, int]:

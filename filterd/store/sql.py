@@ -40,6 +40,7 @@ from filterd.review_ports import HeldQuery
 from filterd.settings import Config
 from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
 from filterd.store.accounts import SqlAccounts
+from filterd.store.bin import SqlBin
 from filterd.store.deeds import SqlDeeds
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
@@ -102,6 +103,7 @@ class SqlStore:
         self.accounts = SqlAccounts(self._read, self._write, clock)
         self.rules = SqlRules(self._read, self._write, clock)
         self.review = SqlReview(self._read)
+        self.bin = SqlBin(self._read, self._write, clock)
         self.deeds = SqlDeeds(self._read, self._write, clock)
 
     async def __aenter__(self) -> Self:
@@ -384,13 +386,7 @@ async def open_store(
         group_commit_seconds=settings.group_commit_seconds,
         reassembly_seconds=config.sms.reassembly_seconds,
         min_free_bytes=settings.min_free_bytes,
-        keep=Retention(
-            verdict_days=settings.verdict_retention_days,
-            quarantine_days=settings.quarantine_retention_days,
-            feedback_days=settings.feedback_retention_days,
-            input_days=settings.input_retention_days,
-            sms_days=settings.sms_retention_days,
-        ),
+        keep=Retention.of(settings),
         on_state=on_state,
     )
     async with store:

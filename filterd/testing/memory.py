@@ -28,6 +28,7 @@ from filterd.ports import (
 from filterd.replies import HELD
 from filterd.review_ports import HeldQuery
 from filterd.testing.accounts import MemoryAccounts
+from filterd.testing.bin import MemoryBin
 from filterd.testing.deeds import MemoryDeeds
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
@@ -46,6 +47,8 @@ class _Held:
     since: datetime
     lease_until: datetime | None = None
     claimed_by: str = ""
+    is_gone: bool = False
+    """Deleted, and the body is not kept any more."""
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ class MemoryStore:
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
         self.accounts = MemoryAccounts(self._check)
         self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
+        self.bin = MemoryBin(self._find, self._split, self._held, self._check)
         self.review = MemoryReview(self._verdicts, self._held, self.ledger, self._check, self._message_of)
         self.deeds = MemoryDeeds(self._verdicts, self.ledger, self.rules, self._check, self._message_of)
 
@@ -174,7 +178,7 @@ class MemoryStore:
             known.key = None
             self.deeds.note(DeedKind.RELEASE, known.message.summary.id, by, known.message.envelope.id)
 
-    async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:  # noqa: ARG002  # nobody audits the memory
+    async def delete_held(self, id: MessageId, by: str, reach: Reach = EVERYBODY) -> None:
         """See ``ports.Quarantine``."""
         now = self._check()
         known = self._find(id, reach)
@@ -182,7 +186,7 @@ class MemoryStore:
             raise UsageError(f"message {id} is {known.message.summary.state} and cannot be deleted")
         known = self._split(known, reach)
         _move(known, HeldState.DELETED)
-        known.key = None
+        known.key, known.claimed_by, known.since = None, by, now
 
     def _find(self, id: MessageId, reach: Reach = EVERYBODY) -> _Held:
         known = [h for h in self._held.values() if h.message.summary.state is not HeldState.ABORTED]
@@ -471,7 +475,11 @@ class MemoryStore:
             for id, known in self._sms.items()
             if known.state == "done" and known.parts[0].received_at < old and id not in kept
         ]
-        return self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
+        counts = self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
+        deleted = [k for k in self._held.values() if k.message.summary.state is HeldState.DELETED and not k.is_gone]
+        for known in deleted:
+            known.is_gone = True
+        return counts | {"deleted": len(deleted)}
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Upkeep``."""

@@ -12,9 +12,10 @@ from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, Quarantine, TokenStore
 from filterd.release import Releaser
-from filterd.review_ports import MailReader, Review
+from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
+from filterd.undoing import Undoing
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
 from filterd.web.sign_in import SignIn
@@ -40,6 +41,8 @@ class WebParts:
     rules: RuleBook
     rule_desk: RuleDesk
     actions: Actions
+    bin: Bin
+    undoing: Undoing
     ledger: FeedbackLedger
     releaser: Releaser
     clock: Clock

@@ -29,7 +29,7 @@ from filterd.ports import (
     VerdictStore,
 )
 from filterd.quality_ports import Calibrations, Questions, Tallies
-from filterd.review_ports import Review
+from filterd.review_ports import Bin, Review
 from filterd.rule_ports import RuleBook
 from filterd.store.retention import Retention
 from filterd.testing import a_scan, an_envelope
@@ -75,6 +75,9 @@ class Store(
 
     @property
     def rules(self) -> RuleBook: ...
+
+    @property
+    def bin(self) -> Bin: ...
 
     @property
     def review(self) -> Review: ...

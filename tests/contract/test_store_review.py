@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,11 @@ NET = Reach(domains=frozenset({"example.net"}))
 NOBODY = Reach()
 STRANGER = Reach(addresses=frozenset({"mallory@example.com"}), domains=frozenset({"example.edu", "net"}))
 PASS = Decision(action=Action.ACCEPT, reason=Reason.HAM, scan=a_scan(0.2))
+
+
+def case_name(value: object) -> str:
+    """A name that is the same in every process, which the text of a set is not."""
+    return re.sub(r"frozenset\(({.*?})?\)", "a set", str(value))
 
 
 def _raw(subject: str) -> bytes:
@@ -85,7 +91,7 @@ async def held(store: Store) -> Store:
         ({"limit": 2}, [4, 3]),
         ({"text": "o", "sender": "carol", "subject": "100%"}, [2]),
     ],
-    ids=str,
+    ids=case_name,
 )
 async def test_held_messages_are_found_by_each_filter(held: Store, filters: dict[str, Any], found: list[int]) -> None:
     query = HeldQuery(**filters)
@@ -113,6 +119,7 @@ async def test_held_messages_are_found_by_each_filter(held: Store, filters: dict
         (NET, {"reasons": frozenset({Reason.DENIED})}, []),
         (BOB, {"states": frozenset(HeldState)}, [6, 5, 2, 1]),
     ],
+    ids=case_name,
 )
 async def test_held_messages_are_those_within_reach(
     held: Store, reach: Reach, filters: dict[str, Any], found: list[int]
@@ -139,7 +146,7 @@ async def test_held_message_is_shown_for_the_recipients_within_reach(held: Store
     assert [recipient.address for recipient in message.envelope.recipients] == ["Bob@Example.net"]
 
 
-@pytest.mark.parametrize("reach", [BOB, STRANGER, NOBODY])
+@pytest.mark.parametrize("reach", [BOB, STRANGER, NOBODY], ids=["bob", "stranger", "nobody"])
 async def test_d9_message_out_of_reach_is_answered_like_one_that_is_not_there(held: Store, reach: Reach) -> None:
     calls = (
         lambda message: held.held(message, reach),
@@ -294,7 +301,7 @@ async def judged(store: Store) -> Store:
         ({"limit": 2}, [5, 4]),
         ({"limit": 4}, [5, 4, 3, 2, 2]),
     ],
-    ids=str,
+    ids=case_name,
 )
 async def test_verdicts_are_found_by_each_filter_within_reach(
     judged: Store, filters: dict[str, Any], found: list[int]

@@ -212,7 +212,7 @@ async def test_message_page_shows_text_words_and_threshold(house: House) -> None
 
     page = (await ann.get(f"/quarantine/{nth(1)}")).text
 
-    assert "lottery winner" in page
+    assert '<mark class="spam-3">lottery</mark> winner' in page
     assert "97.00 %" in page
     assert "90.00 %" in page
     assert "+2.50" in page

@@ -131,6 +131,7 @@ def a_house(
         "metrics": metrics,
         "events": events,
     }
+    undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
     parts = configure(
         WebParts(
@@ -147,6 +148,8 @@ def a_house(
             examples=store,
             rules=store.rules,
             rule_desk=desk,
+            bin=store.bin,
+            undoing=undoing,
             actions=Actions(
                 quarantine=store,
                 review=store.review,
@@ -160,7 +163,6 @@ def a_house(
             **shared,
         )
     )
-    undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
     own: dict[str, Any] = {"questions": store.quality, "examples": store, "rules": store.rules, "undoing": undoing}
     app = build_app(ApiParts(**own, **shared), parts)
     return House(app, store, relay, clock, metrics, parts)
