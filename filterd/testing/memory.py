@@ -471,7 +471,8 @@ class MemoryStore:
             for id, known in self._sms.items()
             if known.state == "done" and known.parts[0].received_at < old and id not in kept
         ]
-        return self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
+        feedback = self.ledger.drop(lambda given: given.given_at < old)
+        return self._drop(verdicts, held, sms) | {"feedback": feedback, "rule": self.rules.purge(old)}
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Upkeep``."""
@@ -500,6 +501,7 @@ class MemoryStore:
         counts["feedback"] = forgotten + self.ledger.drop(
             lambda given: address_key(given.reporter) == gone or given.message_id in lost
         )
+        counts["rule"] = self.rules.erase(gone, self.clock.now())
         return counts
 
     def _thin_verdicts(self, gone: str) -> int:
