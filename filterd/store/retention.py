@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, Text, delete, func, or_, select, type_co
 from filterd.core.envelope import domain_of
 from filterd.ports import HeldState
 from filterd.settings import StoreSettings
-from filterd.store import recipients
+from filterd.store import recipients, rules
 from filterd.store.held_rows import search_text
 from filterd.store.inbox import SmsState
 from filterd.store.quarantine import audit
+from filterd.store.rule_tables import RuleRecord
 from filterd.store.schema import (
     FeedbackRecord,
     HeldRecord,
@@ -57,7 +58,7 @@ class Retention:
 
 _IN_CUSTODY = (HeldState.PENDING.value, HeldState.HELD.value, HeldState.RELEASING.value)
 
-TABLES = ("verdict", "held", "feedback", "scanned", "sms", "deleted")
+TABLES = ("verdict", "held", "feedback", "scanned", "sms", "rule", "deleted")
 
 
 def purge(connection: Connection, table: str, retention: Retention, now: datetime) -> int:
@@ -66,6 +67,7 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         "verdict": retention.verdict_days,
         "held": retention.quarantine_days,
         "feedback": retention.feedback_days,
+        "rule": retention.feedback_days,
         "scanned": retention.input_days,
         "sms": retention.sms_days,
         "deleted": retention.deleted_days,
@@ -85,6 +87,10 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
     elif table == "feedback":
         numbers = select(FeedbackRecord.id).where(FeedbackRecord.given_at < old).limit(BATCH)
         statement = delete(FeedbackRecord).where(FeedbackRecord.id.in_(numbers))
+    elif table == "rule":
+        # Those that stand are what people want today, however long ago they said so.
+        numbers = select(RuleRecord.id).where(RuleRecord.revoked_at < old).limit(BATCH)
+        statement = delete(RuleRecord).where(RuleRecord.id.in_(numbers))
     elif table == "scanned":
         # What a standing label is about is kept for the next model.
         labelled = select(FeedbackRecord.message_id).where(FeedbackRecord.revoked_at.is_(None))
@@ -127,6 +133,7 @@ def erase(connection: Connection, address: str, by: str, now: datetime) -> dict[
     counts["sms"] = connection.execute(
         delete(SmsMessageRecord).where(or_(SmsMessageRecord.sender_key == key, SmsMessageRecord.recipient_key == key))
     ).rowcount
+    counts["rule"] = rules.erase(connection, key, now)
     audit(connection, now, by, "erased", "", json.dumps(counts))
     return counts
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from filterd.core.envelope import MessageId
 from filterd.core.overlay import EVERYBODY, ListEntry, ListKind, RuntimeRule, Thresholds
@@ -194,6 +194,22 @@ def revoke(connection: Connection, ids: Sequence[int], by: str, now: datetime) -
     if found:
         audit(connection, now, by, "rules_revoked", "", json.dumps(found))
     return found
+
+
+def erase(connection: Connection, key: str, now: datetime) -> int:
+    """Empty the rules for, about and by ``key``; how many.
+
+    Their numbers stay, revoked: every worker must hear that they hold no longer.
+    """
+    table = RuleRecord
+    nobody = {"given_by": "", "revoked_by": "", "message_id": None, "sender_key": "", "changed_at": now}
+    empty = {"scope": "", "entry": "", "tag_at": "", "quarantine_at": "", "is_enabled": None}
+    gone = or_(table.scope == key, table.entry.in_((key, f"+{key}")), func.lower(table.given_by) == key)
+    revoked = {"revoked_at": func.coalesce(table.revoked_at, now)}
+    count = connection.execute(update(table).where(gone).values(**nobody, **empty, **revoked)).rowcount
+    connection.execute(update(table).where(table.sender_key == key).values(sender_key="", message_id=None))
+    connection.execute(update(table).where(func.lower(table.revoked_by) == key).values(revoked_by=""))
+    return count
 
 
 def changes(connection: Connection, since: datetime | None) -> Sequence[RuleRow]:

@@ -475,11 +475,12 @@ class MemoryStore:
             for id, known in self._sms.items()
             if known.state == "done" and known.parts[0].received_at < old and id not in kept
         ]
-        counts = self._drop(verdicts, held, sms) | {"feedback": self.ledger.drop(lambda given: given.given_at < old)}
+        feedback = self.ledger.drop(lambda given: given.given_at < old)
         deleted = [k for k in self._held.values() if k.message.summary.state is HeldState.DELETED and not k.is_gone]
         for known in deleted:
             known.is_gone = True
-        return counts | {"deleted": len(deleted)}
+        more = {"feedback": feedback, "rule": self.rules.purge(old), "deleted": len(deleted)}
+        return self._drop(verdicts, held, sms) | more
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.Upkeep``."""
@@ -508,6 +509,7 @@ class MemoryStore:
         counts["feedback"] = forgotten + self.ledger.drop(
             lambda given: address_key(given.reporter) == gone or given.message_id in lost
         )
+        counts["rule"] = self.rules.erase(gone, self.clock.now())
         return counts
 
     def _thin_verdicts(self, gone: str) -> int:

@@ -106,3 +106,26 @@ class MemoryRules:
             and isinstance(row.given.rule, ListEntry)
             and row.given.rule.kind is ListKind.ALLOW
         }
+
+    def erase(self, gone: str, now: datetime) -> int:
+        """Empty the rules for, about and by ``gone``; how many."""
+        count = 0
+        for id, row in self._rows.items():
+            rule = row.given.rule
+            entry = address_key(rule.entry) if isinstance(rule, ListEntry) else ""
+            if gone in {rule.scope, entry, row.given.by.lower()}:
+                empty = ListEntry(scope="", kind=ListKind.ALLOW, entry="")
+                given = replace(row.given, rule=empty, by="", message=None)
+                at = row.revoked_at or now
+                self._rows[id] = replace(row, given=given, sender="", revoked_at=at, revoked_by="", changed_at=now)
+                count += 1
+            elif gone == row.sender:
+                self._rows[id] = replace(row, given=replace(row.given, message=None), sender="")
+        return count
+
+    def purge(self, old: datetime) -> int:
+        """Forget what was revoked before ``old``; how many."""
+        gone = [id for id, row in self._rows.items() if row.revoked_at is not None and row.revoked_at < old]
+        for id in gone:
+            del self._rows[id]
+        return len(gone)

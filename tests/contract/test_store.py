@@ -563,11 +563,12 @@ async def test_purge_deletes_what_is_past_its_days_and_nothing_in_custody(store:
         "feedback": 0,
         "scanned": 0,
         "sms": 0,
+        "rule": 0,
         "deleted": 0,
     }
     counts = await store.purge(clock.now() + timedelta(days=31))
 
-    assert counts == {"verdict": 2, "held": 1, "feedback": 1, "scanned": 0, "sms": 1, "deleted": 0}
+    assert counts == {"verdict": 2, "held": 1, "feedback": 1, "scanned": 0, "sms": 1, "rule": 0, "deleted": 0}
     assert len(await store.verdicts(nth(5))) == 1
     await store.settle(nth(2), HeldState.HELD)
     assert (await store.held(nth(2))).raw == b"pending"
@@ -597,7 +598,7 @@ async def test_erase_forgets_a_sender_and_a_recipient(store: Store) -> None:
 
     counts = await store.erase("alice@EXAMPLE.org", "cli")
 
-    assert counts == {"verdict": 2, "held": 2, "feedback": 2, "scanned": 0, "sms": 0}
+    assert counts == {"verdict": 2, "held": 2, "feedback": 2, "scanned": 0, "sms": 0, "rule": 0}
     assert [s.id for s in await store.list_held()] == [nth(3)]
     assert not await store.add_feedback(label(3))
 
@@ -611,6 +612,7 @@ async def test_erase_takes_one_of_several_recipients_out(store: Store) -> None:
         "feedback": 0,
         "scanned": 0,
         "sms": 0,
+        "rule": 0,
     }
     held = await store.held(nth(1))
     assert [r.address for r in held.envelope.recipients] == ["bob@example.net"]
@@ -623,7 +625,14 @@ async def test_erase_forgets_a_phone_number(store: Store) -> None:
     await store.receive(part("a"), nth(1))
     await store.hold(sms_envelope(1), b"text", HOLD)
 
-    assert await store.erase("15550001", "cli") == {"verdict": 1, "held": 1, "feedback": 0, "scanned": 0, "sms": 1}
+    assert await store.erase("15550001", "cli") == {
+        "verdict": 1,
+        "held": 1,
+        "feedback": 0,
+        "scanned": 0,
+        "sms": 1,
+        "rule": 0,
+    }
     assert (await store.receive(part("a"), nth(2)))[0] is Arrival.COMPLETE
 
 

@@ -133,3 +133,38 @@ async def test_same_entry_given_at_once_by_two_workers_stands_once(
     )
 
     assert len(await store.rules.list(scope=ANN)) == sum(each.is_new for each in added) == len(names)
+
+
+async def test_erased_person_s_rules_hold_no_longer_and_name_nobody(
+    store: Store, other: Store, clock: FixedClock
+) -> None:
+    await store.record(verdict(envelope(1, "eve@example.org")))
+    gone = [
+        await store.rules.add(given(an_entry("friend.example", scope=ANN), clock, "root")),
+        await store.rules.add(given(an_entry(ANN, scope="bob@example.net"), clock, "bob")),
+        await store.rules.add(given(an_entry("x.example", "example.net"), clock, "Ann@Example.net")),
+        await store.rules.add(given(Thresholds.of(ANN, tag_at="off"), clock, "root")),
+    ]
+    kept = await store.rules.add(given(an_entry("y.example", "example.net"), clock, "bob", nth(1)))
+    clock.advance(1)
+
+    assert (await store.erase("ANN@example.net", "root"))["rule"] == len(gone)
+    assert (await store.erase("eve@example.org", "root"))["rule"] == 0
+
+    assert [row.id for row in await other.rules.changes_since(None)] == [kept.id]
+    changed = {row.id: row for row in await other.rules.changes_since(clock.now())}
+    for each in gone:
+        assert not changed[each.id].is_standing
+    everything = repr(await other.rules.list(has_revoked=True)).lower()
+    assert not any(name in everything for name in (ANN, "friend.example", "x.example", "eve@example.org"))
+
+
+async def test_revoked_rules_are_forgotten_after_their_days_and_those_that_stand_are_kept(
+    store: Store, clock: FixedClock
+) -> None:
+    one, two = [await store.rules.add(given(an_entry(name), clock)) for name in ("a@b.example", "c@d.example")]
+    await store.rules.revoke([one.id], "ann")
+
+    assert (await store.purge(clock.now() + timedelta(days=29)))["rule"] == 0
+    assert (await store.purge(clock.now() + timedelta(days=31)))["rule"] == 1
+    assert [row.id for row in await store.rules.list(has_revoked=True)] == [two.id]

@@ -301,15 +301,21 @@ def test_database_is_made_by_upgrade_and_checked(run: Run) -> None:
 
 @pytest.mark.usefixtures("held")
 def test_erase_says_what_went(run: Run) -> None:
-    assert run("db", "erase", "bob@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
-    assert run("db", "erase", "eve@example.net")[:2] == (0, "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
+    assert run("db", "erase", "bob@example.net")[:2] == (
+        0,
+        "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0, rule 0\n",
+    )
+    assert run("db", "erase", "eve@example.net")[:2] == (
+        0,
+        "erased: verdict 1, held 1, feedback 0, scanned 0, sms 0, rule 0\n",
+    )
     assert run("quarantine", "list", "--json")[1] == "[]\n"
     assert run("db", "erase", " ")[0] == 2
 
 
 @pytest.mark.usefixtures("held")
 def test_purge_deletes_what_is_past_its_days(run: Run) -> None:
-    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, scanned 0, sms 0\n")
+    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, scanned 0, sms 0, rule 0\n")
 
 
 @pytest.mark.parametrize("command", [("quarantine", "list"), ("token", "list"), ("db", "upgrade"), ("db", "purge")])
@@ -386,3 +392,73 @@ def test_calibrate_applies_what_is_better_audits_it_and_undo_takes_it_back(run: 
     with contextlib.closing(sqlite3.connect(state / "filterd.db")) as database:
         events = [row[0] for row in database.execute("SELECT event FROM audit ORDER BY id")]
     assert events[-2:] == ["calibrated", "uncalibrated"]
+
+
+def test_rules_are_given_listed_and_revoked(run: Run, state: Path) -> None:
+    assert run("rules", "allow", "Friend@Example.org", "--for", "bob@example.net")[:2] == (0, "rule 1 holds\n")
+    assert run("rules", "allow", "friend@example.org", "--for", "BOB@example.net")[1] == "rule 1 holds already\n"
+    assert run("rules", "block", "casino.example")[:2] == (0, "rule 2 holds\n")
+    assert run("rules", "threshold", "--for", "example.net", "--quarantine-at", "0.5", "--no-filter")[0] == 0
+
+    lines = run("rules", "list")[1].splitlines()
+
+    assert [line.split("\t")[:3] for line in lines] == [
+        ["rule", "for", "what"],
+        ["3", "example.net", "quarantine_at=0.5 enabled=False"],
+        ["2", "everybody", "deny casino.example"],
+        ["1", "bob@example.net", "allow friend@example.org"],
+    ]
+    assert run("rules", "revoke", "2")[:2] == (0, "rule 2 revoked\n")
+    assert run("rules", "revoke", "2")[0] == run("rules", "revoke", "99")[0] == 2
+    assert len(run("rules", "list", "--for", "")[1].splitlines()) == 1
+    audit = _audit(state)
+    assert ("rule_added", "2", "deny cli") in audit
+    assert ("rules_revoked", "", "[2]") in audit
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["allow", "two words"],
+        ["block", ""],
+        ["allow", "a.example", "--for", "@"],
+        ["threshold"],
+        ["threshold", "--tag-at", "brutal"],
+        ["threshold", "--quarantine-at", "1.5"],
+        ["list", "--for", "a b"],
+        ["allow", "a.example", "--message", "f" * 32],
+    ],
+)
+def test_rule_that_means_nothing_is_refused_in_one_line(run: Run, words: list[str]) -> None:
+    code, out, err = run("rules", *words)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_undo_says_what_it_takes_back_and_what_it_cannot(run: Run, store, state: Path) -> None:
+    async def released(opened: SqlStore) -> None:
+        await opened.claim_release(ID, "ann", 60)
+        await opened.finish_release(ID, "ann", delivered=True)
+
+    store(lambda opened: opened.hold(an_envelope("alice@example.org", "bob@example.net", id=ID), RAW, HOLD))
+    store(released)
+    run("report", "ham", ID)
+    run("rules", "block", "evil.example")
+
+    kinds = [line.split("\t")[1] for line in run("events")[1].splitlines()[1:]]
+    assert sorted(kinds) == ["deny", "label", "release"]
+    assert run("undo", "--message", ID, "--dry-run")[1].splitlines()[0] == "1 label, 1 release would be revoked"
+    told = run("undo", "--message", ID)[1].splitlines()
+    assert told[0] == "1 label, 1 release revoked"
+    assert "cannot be called back" in told[1]
+    assert run("undo", "--sender-domain", "evil.example", "--kind", "label")[1] == "0 labels revoked\n"
+    assert run("undo", "--sender-domain", "evil.example")[1] == "1 rule revoked\n"
+    assert run("events")[1].count("\n") == 1
+    assert run("events", "--revoked", "--kind", "release")[1].count(" by cli") == 1
+    assert run("undo")[0] == 2
+    assert ("release_undone", ID, "") in _audit(state)
+
+
+def _audit(state: Path) -> set[tuple[str, str, str]]:
+    with contextlib.closing(sqlite3.connect(state / "filterd.db")) as connection:
+        return set(connection.execute("SELECT event, target, note FROM audit"))

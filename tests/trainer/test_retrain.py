@@ -177,6 +177,24 @@ def test_retrain_when_promoted_often_then_only_so_many_versions_stay(config, tmp
     assert kept == tuple(f"sms-2999010{n}T000000-1" for n in range(2, line.KEPT + 2))
 
 
+def test_retrain_when_the_promotion_of_the_candidate_was_taken_back_then_it_is_not_promoted_again(
+    config, tmp_path, monkeypatch
+):
+    id = "sms-29990101T000000-1"
+    for name in ("_corpora", "_labels", "_test_part", "cases_of"):
+        monkeypatch.setattr(line, name, lambda *_, **__: SimpleNamespace(taught=(), newest=(), lineage=()))
+    monkeypatch.setattr(line, "measure", lambda *_: (None, None))
+    monkeypatch.setattr(gate, "compare", lambda *_: gate.GateResult(candidate="a", incumbent="b", findings=()))
+    monkeypatch.setattr(line, "build_prepared", rebuilt(id))
+    line.retrain(order(config, tmp_path), say=nothing, progress=nothing)
+    registry_of(config).withdraw(SMS, id)
+
+    with pytest.raises(TrainerError, match="was taken back"):
+        line.retrain(order(config, tmp_path), say=nothing, progress=nothing)
+
+    assert registry_of(config).current(SMS) is None
+
+
 def test_retrain_when_another_process_has_the_lease_then_it_ends_at_once_and_changes_nothing(config, tmp_path):
     environ = f'server.state_dir = "{tmp_path}/state"\nsmtp.next_hop = "127.0.0.1:1"\n'
     (tmp_path / "filterd.toml").write_text(environ)
