@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filterd.core.campaigns import campaigns
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.influence import Caps, counted, trust
 from filterd.core.reported import Report
 from filterd.core.verdict import Label
@@ -22,6 +22,7 @@ def a_report(id: int, reporter: str, label: Label = Label.SPAM, text: int = 0, s
     return Report(
         id=id,
         channel=Channel.EMAIL,
+        message=MessageId(f"{id:032x}"),
         fingerprint=f"{(1 << 255) // 3 * text % (1 << 256):064x}",
         label=label,
         reporter=reporter,

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.fingerprint import fingerprint
 from filterd.core.near import NEAR_BITS, distance, is_near
 from filterd.core.reported import Report
@@ -24,6 +24,7 @@ def a_report(id: int, text: str, channel: Channel = Channel.EMAIL, *, model: str
     return Report(
         id=id,
         channel=channel,
+        message=MessageId(f"{id:032x}"),
         fingerprint=text,
         label=Label.SPAM,
         reporter="ann",
