@@ -92,7 +92,7 @@ def test_divide_when_the_incumbent_was_taught_a_label_then_it_judges_nobody():
     assert numbers(divide([given_label(n) for n in range(1, 11)], spec).newest) == [10]
 
 
-def test_divide_when_a_message_is_near_to_the_golden_set_then_it_is_neither_taught_nor_judges():
+def test_c1_divide_when_a_message_is_near_to_the_golden_set_then_it_is_neither_taught_nor_judges():
     labels = [given_label(n) for n in range(1, 11)]
 
     found = divide(labels, SPEC, [near(text(2)), near(text(10))])
@@ -127,7 +127,7 @@ def test_divide_when_people_disagree_about_a_message_then_most_of_them_decide(gi
         ({"reporter": "ann", "sender": "a@mail.shop.example", "fingerprint": text(1)}, 5.0),
     ],
 )
-def test_weights_when_one_source_gives_very_many_labels_then_they_count_no_more_than_its_cap(what, cap):
+def test_c1_weights_when_one_source_gives_very_many_labels_then_they_count_no_more_than_its_cap(what, cap):
     labels = [given_label(n, **what) for n in range(1, 201)]
 
     found = weights(labels, campaigns([each.fingerprint for each in labels]), FeedbackRules())

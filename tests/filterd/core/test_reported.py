@@ -68,20 +68,20 @@ def test_three_reporters_speak_for_all_and_one_who_disagrees_takes_one_back() ->
     assert resolve([*reports, a_report(4, Label.HAM)], "eve@corp.example", AGREEMENT) is None
 
 
-def test_one_reporter_who_reports_many_copies_counts_once() -> None:
+def test_c1_one_reporter_who_reports_many_copies_counts_once() -> None:
     reports = [a_report(id, reporter="mallory") for id in range(1, 9)]
 
     assert resolve(reports, "eve@corp.example", AGREEMENT) is None
 
 
-def test_little_trust_is_little_weight() -> None:
+def test_c1_little_trust_is_little_weight() -> None:
     reports = [a_report(id, weight=0.3) for id in range(1, 10)]
 
     assert resolve(reports, "eve@corp.example", AGREEMENT) is None
     assert resolve([*reports, a_report(10, weight=0.3)], "eve@corp.example", AGREEMENT) is not None
 
 
-def test_more_must_agree_where_the_model_is_sure_of_the_opposite() -> None:
+def test_c1_more_must_agree_where_the_model_is_sure_of_the_opposite() -> None:
     few, many = [a_report(id) for id in range(1, 6)], [a_report(id) for id in range(1, 31)]
 
     assert resolve(few, "eve@corp.example", AGREEMENT, Label.SPAM) is not None
@@ -99,7 +99,7 @@ def test_model_is_sure_beyond_its_outermost_operating_points(probability: float,
     assert certainty(probability, {}) is None
 
 
-def test_own_label_is_never_overruled() -> None:
+def test_c1_own_label_is_never_overruled() -> None:
     others = [a_report(id, Label.SPAM, f"u{id}@corp.example") for id in (1, 2, 3, 4)]
     boss = a_report(5, Label.SPAM, "boss@corp.example", is_for_all=True)
     own = a_report(6, Label.HAM, "bob@corp.example")
