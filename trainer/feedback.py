@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterd.core.bundle import BundleSpec, ranges
+from filterd.core.campaigns import leaders
 from filterd.core.domains import Domains
 from filterd.core.envelope import domain_of
-from filterd.core.fingerprint import lanes
-from filterd.core.near import EXACT, NEAR_BITS
 from filterd.core.verdict import Label
 from filterd.feedback_ports import LabelledInput
 
@@ -68,7 +67,7 @@ def divide(
     rules = rules or FeedbackRules()
     settled = sorted(_settled(labels), key=lambda each: (each.given_at, each.id))
     golden = sorted(set(frozen))
-    groups = campaigns([*golden, *(each.fingerprint for each in settled)])
+    groups = leaders([*golden, *(each.fingerprint for each in settled)])
     forbidden, groups = set(groups[: len(golden)].tolist()), groups[len(golden) :]
     usable = [i for i in range(len(settled)) if int(groups[i]) not in forbidden]
     cut = len(usable) - int(rules.newest_share * len(usable))
@@ -103,33 +102,6 @@ def weights(
             _, inverse = np.unique(np.array(keys), return_inverse=True)
             totals = np.bincount(inverse, weights=found)
             found *= np.minimum(1.0, cap / totals)[inverse]
-    return found
-
-
-def campaigns(fingerprints: Sequence[str]) -> NDArray[np.int64]:
-    """int64[N]: for each message the position of the first that it is a near-duplicate of; its own where there is none.
-
-    A text too short for a fingerprint is a campaign of its own.
-    """
-    found = np.arange(len(fingerprints), dtype=np.int64)
-    exact: dict[str, int] = {}
-    leaders: list[int] = []
-    bits = np.zeros((len(fingerprints), 4), np.uint64)
-    for position, text in enumerate(fingerprints):
-        if not text:
-            continue
-        first = exact.setdefault(text, position)
-        if first != position or text.startswith(EXACT):
-            found[position] = found[first]
-            continue
-        own = lanes(text)
-        distances = np.bitwise_count(bits[: len(leaders)] ^ own).sum(axis=1)
-        near = np.flatnonzero(distances <= NEAR_BITS)
-        if len(near):
-            found[position] = leaders[int(near[0])]
-        else:
-            bits[len(leaders)] = own
-            leaders.append(position)
     return found
 
 

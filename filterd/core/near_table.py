@@ -35,9 +35,14 @@ class Printed(Protocol):
 T = TypeVar("T", bound=Printed)
 
 _LANES = 4
-_FIRST_BITS = 20
-"""Of the first 64 bits: near texts seldom differ in more, and one in 500 of unrelated ones in no more."""
+FIRST_BITS = 20
+"""Of the first 64 bits: near texts seldom differ in more, and one in 500 of unrelated ones in no more.
+
+Of fingerprints that differ in 68 of all bits 87 % are within it, in 60 bits 97 %, in 52 bits 99.5 % (hypergeometric).
+"""
 _FIRST_ROWS = 64
+_BLOCK_ROWS = 1 << 16
+"""Compared at a time: their differences stay in the processor's cache until they are counted."""
 
 
 class Table(Generic[T]):
@@ -46,7 +51,7 @@ class Table(Generic[T]):
     def __init__(self) -> None:
         self._first: npt.NDArray[np.uint64] = np.zeros(_FIRST_ROWS, np.uint64)
         self._all: npt.NDArray[np.uint64] = np.zeros((_FIRST_ROWS, _LANES), np.uint64)
-        self._differing: npt.NDArray[np.uint64] = np.zeros(_FIRST_ROWS, np.uint64)
+        self._differing: npt.NDArray[np.uint64] = np.zeros(_BLOCK_ROWS, np.uint64)
         self._counts: npt.NDArray[np.uint8] = np.zeros(_FIRST_ROWS, np.uint8)
         self._is_near: npt.NDArray[np.bool_] = np.zeros(_FIRST_ROWS, np.bool_)
         self._items: list[T] = []
@@ -82,20 +87,22 @@ class Table(Generic[T]):
     def find(self, fingerprint: str) -> list[T]:
         """Items whose fingerprint is near."""
         count, wanted = len(self._items), lanes(fingerprint)
-        differing, counts, is_near = self._differing[:count], self._counts[:count], self._is_near[:count]
-        np.bitwise_xor(self._first[:count], wanted[0], out=differing)
-        np.bitwise_count(differing, out=counts)
-        np.less_equal(counts, _FIRST_BITS, out=is_near)
-        rows = np.flatnonzero(is_near)
+        counts, is_near = self._counts[:count], self._is_near[:count]
+        for start in range(0, count, _BLOCK_ROWS):
+            block = self._first[start : min(start + _BLOCK_ROWS, count)]
+            differing = np.bitwise_xor(block, wanted[0], out=self._differing[: len(block)])
+            np.bitwise_count(differing, out=counts[start : start + len(block)])
+        rows = np.flatnonzero(np.less_equal(counts, FIRST_BITS, out=is_near))
         if not len(rows):
             return []
-        bits = np.bitwise_count(self._all[rows] ^ wanted).sum(axis=1, dtype=np.uint16)
+        lanes_differing = np.bitwise_count(self._all.take(rows, axis=0) ^ wanted)
+        # Whole columns: a sum over four neighbours costs twice the rest. It fits an octet, 20 and three times 64.
+        bits = lanes_differing[:, 0] + lanes_differing[:, 1] + lanes_differing[:, 2] + lanes_differing[:, 3]
         return [self._items[row] for row in rows[bits <= NEAR_BITS]]
 
     def _grow(self) -> None:
         rows = 2 * len(self._first)
         self._first = np.resize(self._first, rows)
         self._all = np.resize(self._all, (rows, _LANES))
-        self._differing = np.zeros(rows, np.uint64)
         self._counts = np.zeros(rows, np.uint8)
         self._is_near = np.zeros(rows, np.bool_)

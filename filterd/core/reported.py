@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from filterd.core.envelope import Channel, address_key, domain_of
+from filterd.core.envelope import Channel, MessageId, address_key, domain_of
 from filterd.core.near import EXACT
 from filterd.core.verdict import Label
 
@@ -32,6 +32,7 @@ class Report:
     id: int
     """Its number in the feedback ledger: higher is later."""
     channel: Channel
+    message: MessageId
     fingerprint: str
     label: Label
     reporter: str
@@ -83,7 +84,7 @@ def resolve(
     key, domain = address_key(recipient), domain_of(recipient)
     own = [report for report in reports if key in report.recipients]
     if own:
-        return _by_latest(own, ReportScope.RECIPIENT)
+        return _by_majority(own, ReportScope.RECIPIENT)
     wide = [report for report in reports if not report.fingerprint.startswith(EXACT)]
     by_administrators = [report for report in wide if report.is_for_all]
     if by_administrators:
@@ -101,6 +102,22 @@ def certainty(probability: float, points: Mapping[str, float]) -> Label | None:
     if probability < points.get("strict", 0.0):
         return Label.HAM
     return Label.SPAM if probability >= points.get("lenient", 2.0) else None
+
+
+def _by_majority(reports: Sequence[Report], scope: ReportScope) -> Reported:
+    """What most of the last three labels say, the latest where they are even.
+
+    A lone label acts at once, and one slip among several is outvoted. Of one reporter's labels on one message only the
+    latest is an opinion.
+    """
+    opinions: dict[tuple[str, MessageId], Report] = {}
+    for report in sorted(reports, key=lambda report: report.id, reverse=True):
+        opinions.setdefault((report.reporter, report.message), report)
+    last = list(opinions.values())[:_OPINIONS]
+    balance = sum(1 if report.label is Label.SPAM else -1 for report in last)
+    label = last[0].label if balance == 0 else Label.SPAM if balance > 0 else Label.HAM
+    agreeing = sorted(report.id for report in last if report.label is label)
+    return Reported(label=label, scope=scope, reports=tuple(agreeing))
 
 
 def _by_latest(reports: Sequence[Report], scope: ReportScope) -> Reported:
@@ -126,3 +143,5 @@ def _by_weight(
 
 
 _ROUNDING = 1e-9
+_OPINIONS = 3
+"""Own labels that are counted against each other, the latest."""

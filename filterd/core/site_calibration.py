@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from filterd.core.bundle import Calibration
 from filterd.core.calibration import log_odds
+from filterd.core.campaigns import leaders
 from filterd.core.envelope import MessageId
-from filterd.core.near import is_near
 from filterd.core.verdict import Label
 from filterd.errors import UsageError
 
@@ -113,13 +113,13 @@ def _distinct(labels: Sequence[LabelledLogit]) -> list[LabelledLogit]:
     opinions: dict[MessageId, set[Label]] = {}
     for label in labels:
         opinions.setdefault(label.message, set()).add(label.label)
-    chosen: dict[MessageId, LabelledLogit] = {}
+    agreed: dict[MessageId, LabelledLogit] = {}
     for label in labels:
-        if len(opinions[label.message]) == 1 and label.message not in chosen:
-            near = (is_near(label.fingerprint, other.fingerprint) for other in chosen.values())
-            if not any(near):
-                chosen[label.message] = label
-    return list(chosen.values())
+        if len(opinions[label.message]) == 1:
+            agreed.setdefault(label.message, label)
+    known = list(agreed.values())
+    leading = leaders([label.fingerprint for label in known]).tolist()
+    return [label for position, label in enumerate(known) if leading[position] == position]
 
 
 def _check(is_spam: Floats, odds: Floats) -> None:

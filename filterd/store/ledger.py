@@ -88,6 +88,7 @@ def _change(row: Row[Any]) -> ReportChange:
         report=Report(
             id=row.id,
             channel=Channel(row.channel),
+            message=MessageId(row.message_id),
             fingerprint=row.fingerprint,
             label=Label(row.label),
             reporter=row.reporter,

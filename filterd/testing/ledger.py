@@ -194,6 +194,7 @@ class MemoryLedger:
         return Report(
             id=id,
             channel=first.channel,
+            message=feedback.message_id,
             fingerprint=first.fingerprint,
             label=feedback.label,
             reporter=feedback.reporter,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from filterd.core.envelope import Channel, Envelope
+from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.headers import Stamp, release_header
 from filterd.core.policy import Policy, Rule, Scope
 from filterd.core.reported import Report
@@ -328,6 +328,7 @@ def remember(world: World, label: Label, *recipients: str, model: str = "test-mo
     report = Report(
         id=1,
         channel=Channel.EMAIL,
+        message=MessageId("0" * 32),
         fingerprint="0" * 64,
         label=label,
         reporter="bob",

@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # without types
 
+from filterd.settings import Config
 from tests.house import reference
 
 ROOT = reference.ROOT
@@ -132,3 +135,65 @@ def test_timer_is_valid_and_starts_a_unit_that_exists() -> None:
 
     assert "Normalized form" in _run(analyze, "calendar", when)
     assert (DEPLOY / "systemd/filterd-retrain.service").is_file()
+
+
+def _retraining() -> dict[str, Any]:
+    """The specification of the CronJob."""
+    manifest = yaml.safe_load((DEPLOY / "kubernetes/retrain.yaml").read_text(encoding="utf-8"))
+    assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "CronJob")
+    spec: dict[str, Any] = manifest["spec"]
+    return spec
+
+
+def test_cron_job_is_the_timer_and_its_unit() -> None:
+    """Hour, command, limits of time and memory; one run at a time, and none that is tried again the same night."""
+    unit = (DEPLOY / "systemd/filterd-retrain.service").read_text(encoding="utf-8")
+    timer = (DEPLOY / "systemd/filterd-retrain.timer").read_text(encoding="utf-8")
+    spec = _retraining()
+    job = spec["jobTemplate"]["spec"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+
+    minute, hour, *days = spec["schedule"].split()
+    assert f"OnCalendar=*-*-* {hour:0>2}:{minute:0>2}\n" in timer
+    assert days == ["*", "*", "*"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    (command,) = re.findall(r"(?m)^ExecStart=\S+/(trainer .*)$", unit)
+    assert container["command"][2].startswith(f"{command};")
+    assert f"TimeoutStartSec={job['activeDeadlineSeconds'] // 3600}h\n" in unit
+    assert f"MemoryMax={container['resources']['limits']['memory'].removesuffix('i')}\n" in unit
+    assert (job["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
+
+
+def test_cron_job_has_no_rights_and_mounts_what_it_names() -> None:
+    pod = _retraining()["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    environ = {each["name"]: each["value"] for each in container["env"]}
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"/etc/filterd", Config().server.state_dir, environ["FILTERD_DATA"], environ["HOME"]} == set(mounts)
+    assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (1, 1), (2, 2), (3, 0), (75, 0), (137, 137)])
+def test_cron_job_fails_only_where_the_unit_does(tmp_path: Path, code: int, told: int) -> None:
+    """A refused candidate, or a run that is not done yet, is no failed job."""
+    (container,) = _retraining()["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    trainer = tmp_path / "trainer"
+    trainer.write_text(f"#!/bin/sh\nexit {code}\n", encoding="ascii")
+    trainer.chmod(0o755)
+
+    done = subprocess.run(container["command"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False)
+
+    unit = (DEPLOY / "systemd/filterd-retrain.service").read_text(encoding="utf-8")
+    (accepted,) = re.findall(r"(?m)^SuccessExitStatus=(.*)$", unit)
+    assert done.returncode == told
+    assert (told == 0) is (code == 0 or str(code) in accepted.split())

@@ -129,6 +129,10 @@ HTTP = {
     ),
 }
 REPORTS = {
+    "C1": (
+        "poisoned reports: wanted mail called spam, whatever comes (dictionary) or by many what all get (focused)",
+        "a label is for its recipient; for others trusted reporters must agree, more where the model is sure; caps",
+    ),
     "C2": (
         "reports by forged senders, for others, or of a message that the spammer named instead of his own",
         "only who has logged in, or is listed and vouched for by the client; attached messages are read one level deep",

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filterd.core.bundle import BundleSpec
+from filterd.core.campaigns import leaders
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.near import is_near
 from filterd.core.verdict import Label
 from filterd.feedback_ports import LabelledInput
 from tests.filterd.core.test_bundle import SPEC
-from trainer.feedback import FeedbackRules, campaigns, divide, weights
+from trainer.feedback import FeedbackRules, divide, weights
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,7 +92,7 @@ def test_divide_when_the_incumbent_was_taught_a_label_then_it_judges_nobody():
     assert numbers(divide([given_label(n) for n in range(1, 11)], spec).newest) == [10]
 
 
-def test_divide_when_a_message_is_near_to_the_golden_set_then_it_is_neither_taught_nor_judges():
+def test_c1_divide_when_a_message_is_near_to_the_golden_set_then_it_is_neither_taught_nor_judges():
     labels = [given_label(n) for n in range(1, 11)]
 
     found = divide(labels, SPEC, [near(text(2)), near(text(10))])
@@ -127,10 +127,10 @@ def test_divide_when_people_disagree_about_a_message_then_most_of_them_decide(gi
         ({"reporter": "ann", "sender": "a@mail.shop.example", "fingerprint": text(1)}, 5.0),
     ],
 )
-def test_weights_when_one_source_gives_very_many_labels_then_they_count_no_more_than_its_cap(what, cap):
+def test_c1_weights_when_one_source_gives_very_many_labels_then_they_count_no_more_than_its_cap(what, cap):
     labels = [given_label(n, **what) for n in range(1, 201)]
 
-    found = weights(labels, campaigns([each.fingerprint for each in labels]), FeedbackRules())
+    found = weights(labels, leaders([each.fingerprint for each in labels]), FeedbackRules())
 
     assert found.sum() == pytest.approx(cap)
 
@@ -151,18 +151,10 @@ def test_weights_when_sources_are_mixed_then_no_cap_is_exceeded_and_no_label_cou
     ]
     rules = FeedbackRules(campaign=3, domain=5, reporter=7)
 
-    found = weights(labels, campaigns([each.fingerprint for each in labels]), rules)
+    found = weights(labels, leaders([each.fingerprint for each in labels]), rules)
 
     assert (found <= 1).all()
     for place, cap in ((0, 3), (1, 5), (2, 7)):
         for value in {each[place] for each in sources}:
             inside = [each[place] == value for each in sources]
             assert found[inside].sum() <= cap + 1e-9
-
-
-def test_campaigns_when_texts_are_near_then_they_are_one_and_short_texts_only_when_equal():
-    first, second = text(1), text(2)
-    found = campaigns([first, second, near(first), "", "", "=0123456789abcdef", "=0123456789abcdef", near(second)])
-
-    assert found.tolist() == [0, 1, 0, 3, 4, 5, 5, 1]
-    assert is_near(first, near(first))

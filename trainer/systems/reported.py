@@ -100,6 +100,7 @@ class Site:
             report = Report(
                 id=id,
                 channel=self._reader.channel,
+                message=MessageId(example.id),
                 fingerprint=scan.fingerprint,
                 label=label,
                 reporter=reporter,

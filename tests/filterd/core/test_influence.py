@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filterd.core.campaigns import campaigns
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.influence import Caps, counted, trust
 from filterd.core.reported import Report
 from filterd.core.verdict import Label
@@ -22,6 +22,7 @@ def a_report(id: int, reporter: str, label: Label = Label.SPAM, text: int = 0, s
     return Report(
         id=id,
         channel=Channel.EMAIL,
+        message=MessageId(f"{id:032x}"),
         fingerprint=f"{(1 << 255) // 3 * text % (1 << 256):064x}",
         label=label,
         reporter=reporter,
@@ -31,7 +32,7 @@ def a_report(id: int, reporter: str, label: Label = Label.SPAM, text: int = 0, s
     )
 
 
-def test_reporter_whom_others_contradict_loses_trust_and_the_others_do_not() -> None:
+def test_c1_reporter_whom_others_contradict_loses_trust_and_the_others_do_not() -> None:
     groups = [
         [a_report(10 * n, "mallory"), a_report(10 * n + 1, "ann", Label.HAM), a_report(10 * n + 2, "bob", Label.HAM)]
         for n in range(1, 6)
@@ -57,7 +58,7 @@ def test_agreement_earns_trust_back() -> None:
     assert trust([*bad, *good])["ann"] == 1.0
 
 
-def test_reporter_counts_for_others_so_often_a_day() -> None:
+def test_c1_reporter_counts_for_others_so_often_a_day() -> None:
     groups = [[a_report(n, "mallory", text=n)] for n in range(1, 100)]
     caps = Caps(reporter_daily=30)
 
@@ -66,7 +67,7 @@ def test_reporter_counts_for_others_so_often_a_day() -> None:
     assert len(counted([*groups, *tomorrow], caps)) == 60
 
 
-def test_sender_domain_and_campaign_have_caps_and_administrators_none() -> None:
+def test_c1_sender_domain_and_campaign_have_caps_and_administrators_none() -> None:
     one_sender = [[a_report(n, f"r{n}", sender="news@shop.example")] for n in range(1, 100)]
     one_campaign = [[a_report(n, f"r{n}") for n in range(1, 100)]]
     boss = [[replace(a_report(n, "boss"), is_for_all=True)] for n in range(1, 100)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from filterd.core.envelope import Channel, Recipient
+from filterd.core.envelope import Channel, MessageId, Recipient
 from filterd.core.policy import Policy, Rule, Scope, SenderList, decide
 from filterd.core.reported import Agreement, Report, Reported, ReportScope, certainty, resolve
 from filterd.core.verdict import Action, Label, Reason, ScanFailure
@@ -24,10 +24,12 @@ def a_report(
     fingerprint: str = TEXT,
     is_for_all: bool = False,
     weight: float = 1.0,
+    message: int = 0,
 ) -> Report:
     return Report(
         id=id,
         channel=Channel.EMAIL,
+        message=MessageId(f"{message or id:032x}"),
         fingerprint=fingerprint,
         label=label,
         reporter=reporter or f"reporter{id}",
@@ -66,20 +68,20 @@ def test_three_reporters_speak_for_all_and_one_who_disagrees_takes_one_back() ->
     assert resolve([*reports, a_report(4, Label.HAM)], "eve@corp.example", AGREEMENT) is None
 
 
-def test_one_reporter_who_reports_many_copies_counts_once() -> None:
+def test_c1_one_reporter_who_reports_many_copies_counts_once() -> None:
     reports = [a_report(id, reporter="mallory") for id in range(1, 9)]
 
     assert resolve(reports, "eve@corp.example", AGREEMENT) is None
 
 
-def test_little_trust_is_little_weight() -> None:
+def test_c1_little_trust_is_little_weight() -> None:
     reports = [a_report(id, weight=0.3) for id in range(1, 10)]
 
     assert resolve(reports, "eve@corp.example", AGREEMENT) is None
     assert resolve([*reports, a_report(10, weight=0.3)], "eve@corp.example", AGREEMENT) is not None
 
 
-def test_more_must_agree_where_the_model_is_sure_of_the_opposite() -> None:
+def test_c1_more_must_agree_where_the_model_is_sure_of_the_opposite() -> None:
     few, many = [a_report(id) for id in range(1, 6)], [a_report(id) for id in range(1, 31)]
 
     assert resolve(few, "eve@corp.example", AGREEMENT, Label.SPAM) is not None
@@ -97,7 +99,7 @@ def test_model_is_sure_beyond_its_outermost_operating_points(probability: float,
     assert certainty(probability, {}) is None
 
 
-def test_own_label_is_never_overruled() -> None:
+def test_c1_own_label_is_never_overruled() -> None:
     others = [a_report(id, Label.SPAM, f"u{id}@corp.example") for id in (1, 2, 3, 4)]
     boss = a_report(5, Label.SPAM, "boss@corp.example", is_for_all=True)
     own = a_report(6, Label.HAM, "bob@corp.example")
@@ -106,6 +108,49 @@ def test_own_label_is_never_overruled() -> None:
 
     assert found is not None
     assert (found.label, found.scope) == (Label.HAM, ReportScope.RECIPIENT)
+
+
+S, H = Label.SPAM, Label.HAM
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "reports"),
+    [
+        ([S], S, (1,)),
+        ([H], H, (1,)),
+        ([S, H], H, (2,)),
+        ([H, S], S, (2,)),
+        ([S, H, S], S, (1, 3)),
+        ([S, S, H], S, (1, 2)),
+        ([H, S, S], S, (2, 3)),
+        ([S, S, S, H], S, (2, 3)),
+        ([S, S, S, H, H], H, (4, 5)),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, list) else None,
+)
+def test_own_labels_when_there_are_several_the_majority_of_the_last_three_decides(
+    labels: list[Label], label: Label, reports: tuple[int, ...]
+) -> None:
+    """A lone label acts at once, of two the latest, and a slip is outvoted."""
+    own = [a_report(id, said, "bob@corp.example", reporter="bob") for id, said in enumerate(labels, 1)]
+
+    found = resolve(own[::-1], "bob@corp.example", AGREEMENT)
+
+    assert found == Reported(label=label, scope=ReportScope.RECIPIENT, reports=reports)
+
+
+def test_own_label_that_takes_another_on_the_same_message_back_replaces_it() -> None:
+    own = [
+        a_report(1, S, "bob@corp.example", reporter="bob", message=7),
+        a_report(2, S, "bob@corp.example", reporter="bob", message=8),
+        a_report(3, H, "bob@corp.example", reporter="bob", message=8),
+    ]
+    of_two = [*own[:2], a_report(3, H, "bob@corp.example", reporter="ann", message=8)]
+
+    found, outvoted = (resolve(labels, "bob@corp.example", AGREEMENT) for labels in (own, of_two))
+
+    assert found == Reported(label=H, scope=ReportScope.RECIPIENT, reports=(3,))
+    assert outvoted == Reported(label=S, scope=ReportScope.RECIPIENT, reports=(1, 2))
 
 
 def test_administrator_speaks_for_all_at_once_and_the_latest_word_counts() -> None:

@@ -6,12 +6,14 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filterd.core.envelope import Channel
-from filterd.core.fingerprint import fingerprint
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.fingerprint import fingerprint, lanes
 from filterd.core.near import NEAR_BITS, distance, is_near
+from filterd.core.near_table import FIRST_BITS, Table
 from filterd.core.reported import Report
 from filterd.core.verdict import Label
 from filterd.feedback_ports import ReportChange
@@ -24,6 +26,7 @@ def a_report(id: int, text: str, channel: Channel = Channel.EMAIL, *, model: str
     return Report(
         id=id,
         channel=channel,
+        message=MessageId(f"{id:032x}"),
         fingerprint=text,
         label=Label.SPAM,
         reporter="ann",
@@ -118,6 +121,28 @@ def test_nearly_all_near_copies_are_found_among_many() -> None:
     found = sum(bool(memory.find(Channel.EMAIL, flipped(text_of(id), 48, seed=id))) for id in range(1, 501))
 
     assert found >= 495
+
+
+@pytest.mark.parametrize("block", [64, 1 << 16], ids=["many blocks", "one block"])
+def test_table_finds_exactly_what_is_within_both_bounds(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Also after rows have moved, and however many are compared at a time."""
+    monkeypatch.setattr("filterd.core.near_table._BLOCK_ROWS", block)
+    table, rng = Table[Report](), random.Random(7)
+    known = {id: flipped(text_of(0), rng.randrange(50, 80), seed=id) for id in range(1, 400)}
+    known |= {400: f"{int(text_of(0), 16) ^ ((1 << 256) - 1):064x}", 401: text_of(0)}
+    for id, text in known.items():
+        table.add(a_report(id, text))
+    for id in range(1, 400, 3):
+        table.remove(id)
+        del known[id]
+
+    found = {report.id for report in table.find(text_of(0))}
+
+    wanted = lanes(text_of(0))
+    first = {id for id, text in known.items() if np.bitwise_count(lanes(text)[0] ^ wanted[0]) <= FIRST_BITS}
+    assert found == {id for id in first if distance(known[id], text_of(0)) <= NEAR_BITS}
+    assert 401 in found
+    assert 0 < len(found) < len(known)
 
 
 def test_rewording_a_tenth_of_the_words_leaves_a_text_near_its_fingerprint() -> None:

@@ -88,7 +88,7 @@ def test_domain_of_the_reporter_is_moved_most() -> None:
     assert 0 < corrected(site, OFFER, "bob@else.example") < corrected(site, OFFER, "eve@corp.example")
 
 
-def test_labels_without_worth_or_of_little_trust_move_nothing_or_less() -> None:
+def test_c1_labels_without_worth_or_of_little_trust_move_nothing_or_less() -> None:
     full, little, none = SiteWeights(), SiteWeights(), SiteWeights()
     for site, worth in ((full, 1.0), (little, 0.3), (none, 0.0)):
         site.learn(Channel.SMS, "m1", [an_example(1, OFFER)], {1: worth}, ())
@@ -97,7 +97,7 @@ def test_labels_without_worth_or_of_little_trust_move_nothing_or_less() -> None:
     assert 0 < corrected(little, OFFER) < corrected(full, OFFER)
 
 
-def test_many_labels_move_no_message_further_than_the_bound() -> None:
+def test_c1_many_labels_move_no_message_further_than_the_bound() -> None:
     site = SiteWeights()
     for id in range(1, 200):
         site.learn(Channel.SMS, "m1", [replace(an_example(id, OFFER), logit=-30.0)], {}, ())
