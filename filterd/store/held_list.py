@@ -6,7 +6,7 @@ costs what its rows cost; only a filter that hardly anything passes looks at all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
@@ -21,6 +21,8 @@ from filterd.store.schema import HeldRecord
 
 _PASSING = frozenset({HeldState.PENDING, HeldState.RELEASING, HeldState.ABORTED})
 """States that few messages are in at any time."""
+_WIDE = 10_000
+"""Recipients within reach from which it is better to look through what is held."""
 _SHOWN = [c for c in HeldRecord.__table__.c if c.name not in ("body", "envelope")]
 
 
@@ -39,39 +41,57 @@ def count(connection: Connection, query: HeldQuery) -> int:
 def _ids(connection: Connection, query: HeldQuery, most: int) -> list[str]:
     """The newest ids that fit."""
     found: set[str] = set()
-    for arm in arms(connection.dialect.name, query):
+    for arm in arms(connection, query):
         found.update(connection.scalars(arm.limit(most)))
     return sorted(found, reverse=True)[:most]
 
 
-def arms(dialect: str, query: HeldQuery) -> Iterator[Select[Any]]:
-    """Selects of ids, the newest first, which together find everything."""
-    newest = HeldRecord.id.desc()
-    conditions = [*_conditions(dialect, query), *before(HeldRecord.id, query.before)]
+def arms(connection: Connection, query: HeldQuery) -> Iterator[Select[Any]]:
+    """Selects of ids, the newest first, which together find everything.
+
+    Which of the two tables leads is said here, not left to a planner: that of recipients where it has little to show.
+    """
+    dialect, own = connection.dialect.name, HeldRecipientRecord
     if query.reach.is_everybody:
-        conditions += _by_recipient(dialect, query)
-        for state in sorted(query.states):
-            yield select(HeldRecord.id).where(HeldRecord.state == state, *conditions).order_by(newest)
+        yield from _led_by_held(dialect, query, query.states, [])
         return
-    own = HeldRecipientRecord
     reaches = reached(query.reach, own.recipient_key, own.recipient_domain)
-    conditions += [_is_same(dialect), *_by_own_recipient(dialect, query)]
-    # Which of the two tables leads is said here, not left to a planner: a join could begin with all that is held.
-    if passing := sorted(query.states & _PASSING) if reaches else []:
-        is_own = select(own.held_id).where(or_(*reaches), *conditions).correlate(HeldRecord).exists()
-        yield select(HeldRecord.id).where(HeldRecord.state.in_(passing), is_own).order_by(newest)
-    if lasting := sorted(query.states - _PASSING):
-        fits = select(HeldRecord.id).where(HeldRecord.state.in_(lasting), *conditions).correlate(own).exists()
-        for is_reached in reaches:
-            found = select(own.held_id).where(is_reached, *before(own.held_id, query.before), fits)
-            yield found.distinct().order_by(own.held_id.desc())
+    if reaches:
+        led = query.states if _is_wide(connection, reaches) else query.states & _PASSING
+        yield from _led_by_held(dialect, query, led, reaches)
+        yield from _led_by_recipients(dialect, query, query.states - led, reaches)
 
 
-def _is_same(dialect: str) -> Condition:
-    """The held message is that of the recipient."""
+def _is_wide(connection: Connection, reaches: Sequence[Condition]) -> bool:
+    some = select(HeldRecipientRecord.held_id).where(or_(*reaches)).limit(_WIDE).subquery()
+    return connection.scalar(select(func.count()).select_from(some)) == _WIDE
+
+
+def _led_by_held(
+    dialect: str, query: HeldQuery, states: Iterable[HeldState], reaches: Sequence[Condition]
+) -> Iterator[Select[Any]]:
+    """One select for each state; of everything where there are no ``reaches``."""
+    own = HeldRecipientRecord
+    conditions = [*_conditions(dialect, query), *_by_recipient(dialect, query), *before(HeldRecord.id, query.before)]
+    if reaches:
+        is_own = (own.held_id == HeldRecord.id, or_(*reaches), *_by_own_recipient(dialect, query))
+        conditions.append(select(own.held_id).where(*is_own).correlate(HeldRecord).exists())
+    for state in sorted(states):
+        yield select(HeldRecord.id).where(HeldRecord.state == state, *conditions).order_by(HeldRecord.id.desc())
+
+
+def _led_by_recipients(
+    dialect: str, query: HeldQuery, states: Iterable[HeldState], reaches: Sequence[Condition]
+) -> Iterator[Select[Any]]:
+    """One select for each of the ``reaches``."""
     id, own = HeldRecord.id, HeldRecipientRecord.held_id
-    # With "=", SQLite takes the index of unique ids and reads each row with its body: a third of a second for 100,000.
-    return id.between(own, own) if dialect == "sqlite" else id == own
+    # With "=", SQLite takes the index of unique ids, and reads each row with its body.
+    is_same = id.between(own, own) if dialect == "sqlite" else id == own
+    fits = (HeldRecord.state.in_(sorted(states)), is_same)
+    row = select(id).where(*fits, *_conditions(dialect, query), *_by_own_recipient(dialect, query))
+    for is_reached in reaches if states else ():
+        found = select(own).where(is_reached, *before(own, query.before), row.correlate(HeldRecipientRecord).exists())
+        yield found.distinct().order_by(own.desc())
 
 
 def _conditions(dialect: str, query: HeldQuery) -> list[Condition]:

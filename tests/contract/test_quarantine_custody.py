@@ -1,7 +1,8 @@
 """Custody of held mail as a state machine: people release and delete, the next hop does as it likes, time passes.
 
 A held message leaves only by a delivery that the next hop confirmed, by a person's deletion, or by its declared days;
-and it goes out no more often than once and once for every fault that left it open whether it had gone.
+and it goes out no more often than once and once for every fault that left it open whether it had gone. Who reaches
+only one of its recipients acts for that one: the message is split, and every recipient is in one of its parts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
+from filterd.core.access import Reach
 from filterd.core.envelope import Envelope, MessageId
 from filterd.core.headers import Stamp, find_release
 from filterd.core.verdict import Action, Decision, Reason, Reply
@@ -41,6 +43,9 @@ STAMP = Stamp(hostname="mx.example.org", release_key=b"key")
 KEEP_DAYS = 30
 DAY_SECONDS = 86_400
 PEOPLE = st.sampled_from(["ann", "bob"])
+BOB, EVE = "bob@example.net", "eve@example.org"
+RECIPIENTS = st.sampled_from([(BOB,), (BOB, EVE)])
+REACHES = st.sampled_from([BOB, EVE])
 DESKS = st.integers(0, 1)
 PLANS = st.sampled_from(["takes", "refuses", "defers", "is down", "is silent", "takes, and the books fail"])
 MOST_MESSAGES = 2
@@ -57,10 +62,10 @@ class Hop:
         self.plan = "takes"
         self.is_hanging = False
         self.hanging: list[asyncio.Future[str]] = []
-        self.got: list[bytes] = []
+        self.got: list[tuple[frozenset[str], bytes]] = []
         self.books_fail = False
 
-    async def send(self, _envelope: Envelope, raw: bytes) -> Reply:
+    async def send(self, envelope: Envelope, raw: bytes) -> Reply:
         plan = self.plan
         if self.is_hanging:
             self.hanging.append(asyncio.get_running_loop().create_future())
@@ -69,7 +74,7 @@ class Hop:
             raise RelayUnavailable("down")
         if plan in ("refuses", "defers"):
             return Reply(code=550 if plan == "refuses" else 451, lines=("no",))
-        self.got.append(raw)
+        self.got.append((frozenset(recipient.address for recipient in envelope.recipients), raw))
         if plan == "is silent":
             raise RelayAmbiguous("silent")
         self.books_fail = plan == "takes, and the books fail"
@@ -95,11 +100,14 @@ class Books:
 
 @dataclass
 class Item:
-    """What the model knows of one message."""
+    """What the model knows of one message, or of one part of it."""
 
     id: MessageId
     raw: bytes
     received_at: float
+    recipients: frozenset[str]
+    names: tuple[MessageId, ...] = ()
+    """Ids it had before it was split off."""
     state: str = "held"
     lease_until: float = 0.0
     copies: int = 0
@@ -115,6 +123,7 @@ class Flight:
     task: asyncio.Task[Released]
     answer: asyncio.Future[str]
     lease_until: float
+    to: frozenset[str]
 
 
 class QuarantineCustody(RuleBasedStateMachine):
@@ -129,6 +138,7 @@ class QuarantineCustody(RuleBasedStateMachine):
         log = structlog.wrap_logger(None, processors=[structlog.testing.LogCapture()])
         self.events = Events(log, AddressMask(b"key"))
         self.items: list[Item] = []
+        self.messages = 0
         self.flights: list[Flight] = []
         self.acts: Counter[str] = Counter()
 
@@ -162,12 +172,13 @@ class QuarantineCustody(RuleBasedStateMachine):
 
     # --- what people and the next hop do
 
-    @precondition(lambda self: len(self.items) < MOST_MESSAGES)
-    @rule()
-    def hold(self) -> None:
-        number = len(self.items) + 1
-        item = Item(MessageId(f"{number << 80:032x}"), b"Subject: %d\r\n\r\n.\r\n" % number, self._now())
-        envelope = an_envelope(id=item.id)
+    @precondition(lambda self: self.messages < MOST_MESSAGES)
+    @rule(recipients=RECIPIENTS)
+    def hold(self, recipients: tuple[str, ...]) -> None:
+        self.messages = number = self.messages + 1
+        id, raw = MessageId(f"{number << 80:032x}"), b"Subject: %d\r\n\r\n.\r\n" % number
+        item = Item(id, raw, self._now(), frozenset(recipients))
+        envelope = an_envelope("alice@example.org", *recipients, id=id)
         self.do(self.stores[0].hold(_at(envelope, self.clock), item.raw, HOLD))
         self.items.append(item)
 
@@ -181,6 +192,32 @@ class QuarantineCustody(RuleBasedStateMachine):
             self._refused(work)
             return
         self._ended(item, plan, work, item.lease_until)
+
+    @precondition(lambda self: self.items)
+    @rule(data=st.data(), address=REACHES, desk=DESKS, plan=PLANS)
+    def release_own(self, data: st.DataObject, address: str, desk: int, plan: str) -> None:
+        named = data.draw(st.sampled_from(self.items))
+        self.hop.plan = plan
+        reach = Reach(addresses=frozenset({address}))
+        work = self.releaser(desk).release(named.id, address, label_ham=False, reach=reach)
+        item = self._own(named, address)
+        if item is None or not self._claim(item):
+            self._refused(work)
+            return
+        self._ended(item, plan, work, item.lease_until)
+
+    @precondition(lambda self: self.items)
+    @rule(data=st.data(), address=REACHES, desk=DESKS)
+    def delete_own(self, data: st.DataObject, address: str, desk: int) -> None:
+        named = data.draw(st.sampled_from(self.items))
+        work = self.stores[desk].delete_held(named.id, address, Reach(addresses=frozenset({address})))
+        item = self._own(named, address)
+        if item is None or not self._is_free(item):
+            self._refused(work)
+            return
+        self.do(work)
+        item.state = "deleted"
+        self.acts["deleted"] += 1
 
     @precondition(lambda self: any(self._is_free(item) for item in self.items))
     @rule(data=st.data(), by=PEOPLE, plan=PLANS)
@@ -208,7 +245,7 @@ class QuarantineCustody(RuleBasedStateMachine):
         (task,) = self.do(self._started(self.releaser(desk).release(item.id, by, label_ham=False)))
         self.hop.is_hanging = False
         assert self._claim(item)
-        self.flights.append(Flight(item, task, self.hop.hanging.pop(), item.lease_until))
+        self.flights.append(Flight(item, task, self.hop.hanging.pop(), item.lease_until, item.recipients))
 
     async def _started(self, *releases: Coroutine[Any, Any, Released]) -> list[asyncio.Task[Released]]:
         """Releases that wait for the next hop, or have been refused."""
@@ -222,7 +259,7 @@ class QuarantineCustody(RuleBasedStateMachine):
     def next_hop_answers_late(self, data: st.DataObject, plan: str) -> None:
         flight = self.flights.pop(data.draw(st.integers(0, len(self.flights) - 1)))
         flight.answer.set_result(plan)
-        self._ended(flight.item, plan, flight.task, flight.lease_until)
+        self._ended(flight.item, plan, flight.task, flight.lease_until, flight.to)
 
     @precondition(lambda self: self.items)
     @rule(data=st.data(), by=PEOPLE, desk=DESKS)
@@ -280,16 +317,42 @@ class QuarantineCustody(RuleBasedStateMachine):
     def _is_free(self, item: Item) -> bool:
         return item.state == "held" or (item.state == "releasing" and item.lease_until < self._now())
 
+    def _own(self, named: Item, address: str) -> Item | None:
+        """What somebody with this address means by that id, split off where others are to be left alone."""
+        here = [item for item in self.items if item.state != "expired"]
+        parts = [named, *(item for item in here if item.raw == named.raw)] if named in here else []
+        item = next((part for part in parts if address in part.recipients), None)
+        if item is None or not self._is_free(item) or len(item.recipients) == 1:
+            return item
+        known = sorted(part.id for part in self.items if part.raw == named.raw)
+        own = replace(
+            item,
+            id=MessageId(f"{int(known[0], 16) ^ len(known):032x}"),
+            recipients=frozenset({address}),
+            names=(*item.names, item.id),
+        )
+        item.recipients -= own.recipients
+        self.items.append(own)
+        return own
+
     def _claim(self, item: Item) -> bool:
         """Whether somebody who asks gets it now."""
         if not self._is_free(item):
             return False
         # Whoever had it before may have sent it, and may still do so.
-        item.faults += item.state == "releasing" or any(flight.item is item for flight in self.flights)
+        is_under_way = any(item.raw == flight.item.raw and item.recipients <= flight.to for flight in self.flights)
+        item.faults += item.state == "releasing" or is_under_way
         item.state, item.lease_until = "releasing", self._now() + LEASE_SECONDS
         return True
 
-    def _ended(self, item: Item, plan: str, work: Awaitable[Released], lease_until: float) -> None:
+    def _ended(
+        self,
+        item: Item,
+        plan: str,
+        work: Awaitable[Released],
+        lease_until: float,
+        to: frozenset[str] | None = None,
+    ) -> None:
         """The next hop has answered: what the person hears, and where the message is."""
         has_gone = plan.startswith("takes")
         if plan in ("is down", "is silent"):
@@ -297,8 +360,11 @@ class QuarantineCustody(RuleBasedStateMachine):
                 self.do(work)
         else:
             assert self.do(work).delivered is has_gone
-        item.copies += has_gone or plan == "is silent"
-        item.faults += plan in ("is silent", "takes, and the books fail")
+        for part in self.items:
+            # It went to all that it was for when it set out, whatever was split off since.
+            if part.raw == item.raw and part.recipients <= (to or item.recipients):
+                part.copies += has_gone or plan == "is silent"
+                part.faults += plan in ("is silent", "takes, and the books fail")
         if has_gone and not plan.endswith("fail") and item.state in VISIBLE:
             item.state = "released"
             self.acts["released"] += 1
@@ -315,17 +381,30 @@ class QuarantineCustody(RuleBasedStateMachine):
     def quarantine_has_what_has_not_left(self) -> None:
         """I10: gone are those released, deleted and expired, and nothing else."""
         if hasattr(self, "stores"):
-            found = {summary.id: summary.state.value for summary in self.do(self.stores[1].list_held())}
-            assert found == {item.id: item.state for item in self.items if item.state in VISIBLE}
+            shown = self.do(self.stores[1].list_held())
+            found = {summary.id: (summary.state.value, frozenset(summary.recipients)) for summary in shown}
+            assert found == {item.id: (item.state, item.recipients) for item in self.items if item.state in VISIBLE}
+
+    @invariant()
+    def each_recipient_is_in_one_part(self) -> None:
+        """I10: splitting neither loses nor doubles anybody."""
+        for raw in {item.raw for item in self.items}:
+            parts = [item for item in self.items if item.raw == raw]
+            everybody = sorted(address for item in parts for address in item.recipients)
+            assert everybody in ([BOB], [BOB, EVE])
+            for item in parts:
+                if item.state in VISIBLE:
+                    envelope = self.do(self.stores[0].held(item.id)).envelope
+                    assert {recipient.address for recipient in envelope.recipients} == item.recipients
 
     @invariant()
     def next_hop_has_each_message_as_often_as_it_may(self) -> None:
         """I3, I4: the octets that were held behind one line of ours, once and once for every fault."""
         for item in self.items:
-            copies = [raw for raw in self.hop.got if raw.endswith(item.raw)]
+            copies = [raw for to, raw in self.hop.got if raw.endswith(item.raw) and item.recipients <= to]
             assert len(copies) == item.copies <= 1 + item.faults
             assert item.copies or item.state != "released"
-            assert all(find_release(raw, STAMP) == item.id for raw in copies)
+            assert all(find_release(raw, STAMP) in {item.id, *item.names} for raw in copies)
             assert all(raw.removesuffix(item.raw).count(b"\r\n") == 1 for raw in copies)
 
 

@@ -10,14 +10,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from filterd.core.access import Reach
 from filterd.errors import ConfigError
-from filterd.store import migrate
+from filterd.review_ports import HeldQuery, VerdictQuery
+from filterd.store import held_list, held_rows, history, migrate
 from filterd.store.engine import create_engine, create_file, database_url
+from filterd.store.schema import HeldRecord, VerdictRecord
 from filterd.store.sql import SqlStore
-from filterd.testing import FixedClock
+from filterd.testing import FixedClock, an_envelope
+from tests.contract.stores import HOLD
 from tests.servers.postgres import fresh_database
 
 
@@ -49,6 +53,41 @@ async def test_migrations_lead_to_what_the_code_says_there_and_back(engine: Asyn
     await migrate.upgrade(engine)
 
     assert await migrate.differences(engine) == []
+
+
+async def test_recipients_of_what_was_there_before_are_found(engine: AsyncEngine) -> None:
+    """Held messages and verdicts of before 0007: for one, for several, and for one with an @ in quotes."""
+    await migrate.upgrade(engine, "0006")
+    everybody = ("bob@example.net", "Eve@Example.org")
+    messages = [
+        an_envelope("carol@example.com", *recipients, id=f"{n << 80:032x}")
+        for n, recipients in enumerate((everybody[:1], everybody, ('"a@b"@example.net',), ("+15550002",)), 1)
+    ]
+    prepared = [
+        held_rows.prepare(message, b"Subject: x\r\n\r\n", HOLD, pending=False, now=message.received_at)
+        for message in messages
+    ]
+    async with engine.begin() as connection:
+        for new in prepared:
+            search = "\n".join((new.held["sender"], *new.held["recipients"], new.held["subject"])).lower()
+            await connection.execute(insert(HeldRecord).values(new.held | {"search": search}))
+            verdict = {name: value for name, value in new.verdict.items() if name != "recipient_domain"}
+            await connection.execute(insert(VerdictRecord).values(verdict))
+    await migrate.upgrade(engine)
+
+    for reach, found in (
+        (Reach(domains=frozenset({"example.net"})), [3, 2, 1]),
+        (Reach(domains=frozenset({"example.org"})), [2]),
+        (Reach(addresses=frozenset({"15550002"})), [4]),
+        (Reach(domains=frozenset({'b"@example.net'})), []),
+    ):
+        async with engine.connect() as connection:
+            held = await connection.run_sync(held_list.listed, HeldQuery(reach=reach))
+            verdicts = await connection.run_sync(history.listed, VerdictQuery(reach=reach))
+            foreign = await connection.run_sync(held_list.listed, HeldQuery(reach=reach, text="eve@"))
+        assert [int(summary.id, 16) >> 80 for summary in held] == found
+        assert [int(row.id, 16) >> 80 for row in verdicts] == found
+        assert len(foreign) == (found == [2])
 
 
 async def test_missing_column_is_a_difference(engine: AsyncEngine) -> None:
@@ -89,8 +128,10 @@ async def test_stores_that_start_at_once_find_the_tables_made_once(url: URL) -> 
 _MIGRATE = """
 import asyncio, sys
 from filterd.store.engine import database_url
+from filterd.store.schema import HeldRecord, VerdictRecord
 from filterd.store.sql import SqlStore
-from filterd.testing import FixedClock
+from filterd.testing import FixedClock, an_envelope
+from tests.contract.stores import HOLD
 
 async def main():
     async with SqlStore(database_url(sys.argv[1], ""), clock=FixedClock()) as store:

@@ -16,6 +16,7 @@ from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason, V
 from filterd.errors import NotFound, UsageError
 from filterd.ports import HeldState
 from filterd.review_ports import HeldQuery, VerdictQuery
+from filterd.store import held_list
 from filterd.testing import FixedClock, a_scan
 from tests.contract.stores import HOLD, KEEP, RAW, Store, envelope, label, nth, sms_envelope, verdict
 
@@ -35,6 +36,13 @@ def case_name(value: object) -> str:
 
 def _raw(subject: str) -> bytes:
     return f"Subject: {subject}\r\n\r\nbody\r\n".encode()
+
+
+@pytest.fixture(params=["narrow", "wide"])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a database is asked for what is within reach."""
+    if request.param == "wide":
+        monkeypatch.setattr(held_list, "_WIDE", 0)
 
 
 @pytest.fixture
@@ -121,6 +129,7 @@ async def test_held_messages_are_found_by_each_filter(held: Store, filters: dict
     ],
     ids=case_name,
 )
+@pytest.mark.usefixtures("width")
 async def test_held_messages_are_those_within_reach(
     held: Store, reach: Reach, filters: dict[str, Any], found: list[int]
 ) -> None:
@@ -130,6 +139,7 @@ async def test_held_messages_are_those_within_reach(
     assert all(summary.recipients and all(map(reach.covers, summary.recipients)) for summary in shown)
 
 
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize("filters", [{"text": "eve@"}, {"recipient": "eve@"}, {"text": "example.org"}], ids=str)
 async def test_other_recipients_of_a_message_cannot_be_guessed(held: Store, filters: dict[str, Any]) -> None:
     """Bob looks for Eve, who got the same message: in no list and no count."""

@@ -118,6 +118,14 @@ HTTP = {
         "making filterd call an address: by links, media, redirects, proxies",
         "only the configured URL is called; redirects are not followed",
     ),
+    "D7": (
+        "scripts and addresses in a message, in any field that people are shown",
+        "text first; HTML is written anew from a list of elements without one that loads or acts",
+    ),
+    "D9": (
+        "asking for a message of others, guessing ids or who else received one",
+        "whose messages one may see is part of every query; what is out of reach is answered like what is not there",
+    ),
     "D13": (
         "metrics that grow, or say who wrote to whom",
         "labels of closed lists only, at most 500 series; on a listener of their own",
