@@ -39,8 +39,8 @@ def rules_pages(parts: WebParts) -> list[Route]:
 
 
 def scopes(person: Person) -> tuple[str, ...]:
-    """For whom one may set rules: everybody, domains, oneself."""
-    own = tuple(sorted(person.addresses))
+    """For whom one may set rules: everybody, domains, oneself, addresses before numbers."""
+    own = tuple(sorted(person.addresses, key=lambda key: ("@" not in key, key)))
     if person.role is Role.ADMINISTRATOR:
         return (EVERYBODY, *own)
     return (*sorted(person.domains), *own) if person.role is Role.MODERATOR else own
