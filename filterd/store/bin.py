@@ -39,7 +39,7 @@ class SqlBin:
 
 def _restore(connection: Connection, id: MessageId, by: str, reach: Reach, now: datetime) -> None:
     row = find(connection, id, reach)
-    own = split_off(connection, row, reach, _KEPT)
+    own = split_off(connection, row, reach)
     put_back = connection.execute(
         update(HeldRecord)
         .where(HeldRecord.id == own, _KEPT)

@@ -91,7 +91,7 @@ def claim(
     connection: Connection, id: MessageId, by: str, lease_seconds: float, now: datetime, reach: Reach = EVERYBODY
 ) -> Row[Any]:
     """Lease the message, or the part of it within ``reach``, for one release. Raises NotFound or UsageError."""
-    own = MessageId(split_off(connection, find(connection, id, reach), reach, _is_free(now)))
+    own = MessageId(split_off(connection, find(connection, id, reach), reach))
     until = now + timedelta(seconds=lease_seconds)
     taken = connection.execute(
         update(HeldRecord)
@@ -132,7 +132,7 @@ def remove(connection: Connection, id: MessageId, by: str, now: datetime, reach:
     Raises NotFound, or UsageError while it is being released or gone.
     """
     is_here = or_(_is_free(now), HeldRecord.state == HeldState.PENDING.value)
-    own = MessageId(split_off(connection, find(connection, id, reach), reach, is_here))
+    own = MessageId(split_off(connection, find(connection, id, reach), reach))
     gone = connection.execute(
         update(HeldRecord)
         .where(HeldRecord.id == own, is_here)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select, update
+from sqlalchemy import Connection, Row, insert, literal, select, update
 
 from filterd.core.access import Reach
 from filterd.core.envelope import Envelope
+from filterd.errors import NotFound
 from filterd.store import recipients
 from filterd.store.held_rows import envelope_from, part_within, search_text, tree_from
 from filterd.store.schema import HeldRecord, only_key
@@ -19,10 +20,11 @@ from filterd.store.schema import HeldRecord, only_key
 _COLUMNS = tuple(HeldRecord.__table__.c)
 
 
-def split_off(connection: Connection, row: Row[Any], reach: Reach, may_be: ColumnElement[bool]) -> str:
+def split_off(connection: Connection, row: Row[Any], reach: Reach) -> str:
     """The id of a row for the recipients within ``reach``: a new one, or that of ``row`` where those are all it has.
 
-    Nothing happens to a row that is not what it ``may_be``.
+    Raises NotFound where somebody else was faster and nothing within ``reach`` is left in it. Where the row turns out
+    to be in no state to be acted on, whoever asked raises, and the transaction undoes this.
     """
     own: str = row.id
     if len(reach.part_of(row.recipients)) == len(row.recipients):
@@ -30,13 +32,15 @@ def split_off(connection: Connection, row: Row[Any], reach: Reach, may_be: Colum
     this = HeldRecord.id == row.id
     # Locked and read again: somebody else may have taken it or split it in the meantime.
     columns = [column for column in _COLUMNS if column.name != "body"]
-    now = connection.execute(select(*columns).where(this, may_be).with_for_update()).first()
+    now = connection.execute(select(*columns).where(this).with_for_update()).first()
     if now is None:
-        return own
+        raise NotFound(f"no held message {own}")
     envelope = envelope_from(now.envelope)
     inside = part_within(envelope, reach)
+    if not inside.recipients:
+        raise NotFound(f"no held message {own}")
     outside = envelope.only(tuple(r for r in envelope.recipients if not reach.covers(r.address)))
-    if not inside.recipients or not outside.recipients:
+    if not outside.recipients:
         return own
     new = next_id(connection, now.message_id)
     _copy(connection, own, {"id": new, "retry_key": None} | _of_part(now, inside))

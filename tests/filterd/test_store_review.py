@@ -13,13 +13,15 @@ from sqlalchemy import Connection, Select, text
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.verdict import Reason
+from filterd.errors import NotFound
 from filterd.ports import HeldState
 from filterd.review_ports import HeldQuery, VerdictQuery
-from filterd.store import held_list, history
+from filterd.store import held_list, history, quarantine, split
 from filterd.store.engine import database_url
 from filterd.store.sql import SqlStore
-from filterd.testing import FixedClock
+from filterd.testing import FixedClock, an_envelope
 from tests.contract.empty_database import empty_database
+from tests.contract.stores import HOLD
 
 REACHES = {
     "everybody": EVERYBODY,
@@ -89,3 +91,17 @@ async def test_verdicts_within_reach_are_found_by_an_index(
     assert all(step.startswith("SEARCH") for step in steps), plans
     assert any("ix_verdict_recipient_key_id (recipient_key=?" in step for step in steps), plans
     assert not any("USE TEMP B-TREE FOR ORDER BY" in step for plan in plans for step in plan), plans
+
+
+async def test_d9_message_that_somebody_else_has_split_since_is_not_acted_on_for_the_others(store: SqlStore) -> None:
+    """Two processes find the message for Bob; the slower one must not get what is left, which is Eve's."""
+    bob = Reach(addresses=frozenset({"bob@example.net"}))
+    await store.hold(an_envelope("alice@example.org", "bob@example.net", "eve@example.org"), b"text", HOLD)
+
+    def act(connection: Connection) -> None:
+        row = quarantine.find(connection, an_envelope().id, bob)
+        split.split_off(connection, row, bob)
+        with pytest.raises(NotFound):
+            split.split_off(connection, row, bob)
+
+    await store._write(act)
