@@ -95,8 +95,8 @@ class Sessions(Protocol):
         """Write down a request; none where the session has ended."""
         ...
 
-    async def close_session(self, secret_sha256: str) -> None:
-        """End it; no matter if it has ended."""
+    async def close_session(self, secret_sha256: str) -> bool:
+        """End it; whether it was there until now."""
         ...
 
 

@@ -105,6 +105,33 @@ def password(
     typer.echo(new if is_made else f"{_login(name)} changed")
 
 
+@app.command()
+def link(name: NameArgument, config: ConfigOption = None) -> None:
+    """Print a link that signs in once, within a quarter of an hour."""
+    from filterd import state
+    from filterd.clock import SystemClock
+    from filterd.commands import context
+    from filterd.web.passwords import Passwords
+    from filterd.web.sign_in import SignIn
+
+    async def work(store: SqlStore, config: Config) -> str:
+        account = await store.accounts.find_account(_login(name))
+        if account is None:
+            raise NotFound(f"no account {_login(name)}")
+        accounts = store.accounts
+        sign_in = SignIn(
+            accounts=accounts,
+            sessions=accounts,
+            tries=accounts,
+            passwords=Passwords(),
+            clock=SystemClock(),
+            key=state.secret_of(config),
+        )
+        return f"{config.web.public_url}/sign-in/once/{await sign_in.link(account)}"
+
+    typer.echo(context.with_store(config, work))
+
+
 @app.command("list")
 def list_(config: ConfigOption = None) -> None:
     """List the accounts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import smtplib
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from filterd.clock import SystemClock
 from filterd.demo.customer import CustomerUrl
-from filterd.demo.embedded import Ports, command, daemon, get, write_config
+from filterd.demo.embedded import Ports, administrator_link, command, daemon, get, write_config
 from filterd.demo.keys import DemoKeys
 from filterd.demo.messages import MAILS, TEXTS, Sample, as_email
 from filterd.demo.sink import MailSink, on_a_thread
@@ -49,7 +50,9 @@ def main() -> int:
                 rows = wait_for_verdicts(config, len(sent))
                 show(sent, rows)
                 teach(config, rows)
-                return count(config, ports, root / "delivered", customer, len(sent))
+                code = count(config, ports, root / "delivered", customer, len(sent))
+                show_page(config)
+                return code
 
 
 def send_mails(port: int) -> Iterator[Sent]:
@@ -140,11 +143,21 @@ def count(config: Path, ports: Ports, delivered: Path, customer: CustomerUrl, wa
                 total += int(value)
     mails = len(list(delivered.glob("*.eml")))
     print(f"delivered: {mails} mails to the next hop, {len(customer.received)} SMS to the customer's URL")
-    print("\n`make run` keeps the daemon up; its web page is then at http://127.0.0.1:8025/")
     if len(rows) < wanted or total < wanted:
         print(f"expected {wanted} messages, the database has {len(rows)} and the metrics {total}", file=sys.stderr)
         return 1
     return 0
+
+
+def show_page(config: Path) -> None:
+    """Say where the web page is and how an administrator signs in; at a terminal, keep it there to look at."""
+    print(f"\nweb page: {administrator_link(config)}")
+    print("          signs an administrator in, once, within 15 minutes")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            input("Press Enter to stop. ")
+    else:
+        print("          The demo ends here; `make run` keeps the daemon up and prints a link of its own.")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from filterd.demo.embedded import Ports, environment, write_config
+from filterd.demo.embedded import Ports, administrator_link, environment, write_config
 from filterd.demo.keys import GENERIC_SECRET
 from filterd.demo.sink import MailSink
 
@@ -23,13 +23,14 @@ async def main(root: Path) -> int:
     write_config(
         config, PORTS, state=root / "state", next_hop=next_hop, extra=f'[sms.generic]\nsecret = "{GENERIC_SECRET}"'
     )
+    link = await asyncio.to_thread(administrator_link, config)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "filterd.cli", "serve", env=environment(config), start_new_session=True
     )
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, process.send_signal, signal.SIGTERM)
-    sys.stdout.write(_welcome(config, sink.folder))
+    sys.stdout.write(_welcome(config, sink.folder, link))
     sys.stdout.flush()
     try:
         return await process.wait()
@@ -37,10 +38,12 @@ async def main(root: Path) -> int:
         await sink.stop()
 
 
-def _welcome(config: Path, delivered: Path) -> str:
+def _welcome(config: Path, delivered: Path, link: str) -> str:
     return f"""\
 mail       127.0.0.1:{PORTS.smtp}                      what is accepted ends up in {delivered}/
 webhooks   http://127.0.0.1:{PORTS.http}/webhooks/generic
+pages      {link}
+           signs an administrator in, once, within 15 minutes
 API        http://127.0.0.1:{PORTS.http}/api/v1/
 metrics    http://127.0.0.1:{PORTS.admin}/metrics      also /healthz and /readyz
 settings   FILTERD_CONFIG={config}

@@ -69,10 +69,10 @@ class SqlAccounts:
         meant = SessionRecord.secret_sha256 == secret_sha256
         await self._write(lambda c: c.execute(update(SessionRecord).where(meant).values(seen_at=seen_at)).close())
 
-    async def close_session(self, secret_sha256: str) -> None:
+    async def close_session(self, secret_sha256: str) -> bool:
         """See ``account_ports.Sessions``."""
         meant = SessionRecord.secret_sha256 == secret_sha256
-        await self._write(lambda c: c.execute(delete(SessionRecord).where(meant)).close())
+        return await self._write(lambda c: c.execute(delete(SessionRecord).where(meant)).rowcount > 0)
 
     async def failures(self, keys: Sequence[str], since: datetime) -> Sequence[tuple[int, datetime]]:
         """See ``account_ports.Tries``."""

@@ -77,10 +77,10 @@ class MemoryAccounts:
         if secret_sha256 in self._sessions:
             self._sessions[secret_sha256] = replace(self._sessions[secret_sha256], seen_at=seen_at)
 
-    async def close_session(self, secret_sha256: str) -> None:
+    async def close_session(self, secret_sha256: str) -> bool:
         """See ``account_ports.Sessions``."""
         self._check()
-        self._sessions.pop(secret_sha256, None)
+        return self._sessions.pop(secret_sha256, None) is not None
 
     async def failures(self, keys: Sequence[str], since: datetime) -> Sequence[tuple[int, datetime]]:
         """See ``account_ports.Tries``."""

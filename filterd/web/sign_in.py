@@ -21,6 +21,8 @@ from filterd.web.passwords import Passwords
 
 SESSION_HOURS = 12
 IDLE_HOURS = 2
+LINK_MINUTES = 15
+_LINK = "link "
 _FREE_TRIES = 4
 _WINDOW = timedelta(hours=1)
 _FIRST_WAIT_SECONDS = 2.0
@@ -70,6 +72,26 @@ class SignIn:
         session = Session(account=account.name, opened_at=now, seen_at=now, ends_at=ends_at)
         await self._sessions.open_session(_digest(secret), session)
         return secret
+
+    async def link(self, account: Account) -> str:
+        """The secret of a link that signs in once, within ``LINK_MINUTES``: for whoever is at the command line."""
+        secret, now = secrets.token_urlsafe(32), self._clock.now()
+        ends_at = now + timedelta(minutes=LINK_MINUTES)
+        # A session nobody can be in: its key is of another form than that of a cookie's secret.
+        session = Session(account=account.name, opened_at=now, seen_at=now, ends_at=ends_at)
+        await self._sessions.open_session(_digest(f"{_LINK}{secret}"), session)
+        return secret
+
+    async def with_link(self, secret: str) -> tuple[str, Account] | None:
+        """The secret of a new session and whose it is; None where the link was used, has expired or never was."""
+        key = _digest(f"{_LINK}{secret}")
+        found = await self._sessions.find_session(key)
+        if found is None or not await self._sessions.close_session(key):
+            return None
+        session, account = found
+        if account.is_disabled or self._clock.now() >= session.ends_at:
+            return None
+        return await self.open(account), account
 
     async def find(self, secret: str) -> Account | None:
         """Whose session it is; None where it has ended or never was. Raises StoreUnavailable."""

@@ -100,7 +100,7 @@ class Site:
 def a_site(folder: Path, extra: str = "") -> Iterator[Site]:
     """The daemon with its own models in front of a sink."""
     ports, config = Ports.free(), folder / "filterd.toml"
-    extra = f'[web]\npublic_url = "http://127.0.0.1:{ports.http}"\n[sms.generic]\nsecret = "{GENERIC_SECRET}"\n{extra}'
+    extra = f'[sms.generic]\nsecret = "{GENERIC_SECRET}"\n{extra}'
     with on_a_thread(MailSink(folder / "delivered")) as next_hop:
         write_config(config, ports, state=folder / "state", next_hop=next_hop, extra=extra, workers=1)
         site = Site(folder=folder, ports=ports, config=config, delivered=folder / "delivered")

@@ -69,8 +69,8 @@ async def test_session_is_found_by_its_secret_until_it_is_closed(store: Store, o
     assert found is not None
     assert found[0].seen_at == later
 
-    await store.accounts.close_session(SECRET)
-    await store.accounts.close_session(SECRET)
+    assert await store.accounts.close_session(SECRET)
+    assert not await other.accounts.close_session(SECRET)
     await store.accounts.touch_session(SECRET, later)
     assert await other.accounts.find_session(SECRET) is None
 

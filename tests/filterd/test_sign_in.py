@@ -13,7 +13,7 @@ from filterd.core.access import Role
 from filterd.errors import TooManyTries
 from filterd.testing import FixedClock, MemoryStore
 from filterd.web.passwords import Passwords
-from filterd.web.sign_in import IDLE_HOURS, SESSION_HOURS, SignIn, network_of, wait_after
+from filterd.web.sign_in import IDLE_HOURS, LINK_MINUTES, SESSION_HOURS, SignIn, network_of, wait_after
 
 FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
@@ -196,3 +196,29 @@ async def test_outdated_hash_is_replaced_at_sign_in(store: MemoryStore, clock: F
     assert before.password_hash != after.password_hash
     assert not stronger.is_outdated(after.password_hash)
     assert await sign_in.find(secret) is not None
+
+
+async def test_link_signs_in_once_and_is_no_session_itself(sign_in: SignIn, store: MemoryStore) -> None:
+    account = await store.accounts.find_account("ann")
+    assert account is not None
+    secret = await sign_in.link(account)
+    assert await sign_in.find(secret) is None
+
+    opened = await sign_in.with_link(secret)
+
+    assert opened is not None
+    assert await sign_in.find(opened[0]) == account
+    assert await sign_in.with_link(secret) is None
+
+
+async def test_link_expires_and_is_not_for_the_disabled(sign_in: SignIn, store: MemoryStore, clock: FixedClock) -> None:
+    account = await store.accounts.find_account("ann")
+    assert account is not None
+    late = await sign_in.link(account)
+    clock.advance(LINK_MINUTES * 60)
+    assert await sign_in.with_link(late) is None
+
+    secret = await sign_in.link(account)
+    await change(store, is_disabled=True)
+    assert await sign_in.with_link(secret) is None
+    assert await sign_in.with_link("") is None

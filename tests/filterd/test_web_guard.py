@@ -16,7 +16,7 @@ from filterd.web.render import HEADERS
 from filterd.web_settings import WebSettings
 from tests.filterd.web_visitor import FAST, PASSWORD, House, a_house, routes_of
 
-OPEN = {"/sign-in"}
+OPEN = {"/sign-in", "/sign-in/once/{secret}"}
 
 
 @pytest.fixture
@@ -230,3 +230,22 @@ async def test_client_behind_a_proxy_is_whom_the_proxy_names_and_nobody_else(hou
     assert client(behind, "10.0.0.1", "203.0.113.9, 192.0.2.1, 10.0.0.2") == "192.0.2.1"
     assert client(behind, "192.0.2.1", "203.0.113.9") == "192.0.2.1"
     await behind.close()
+
+
+async def test_link_of_the_command_line_signs_in_at_the_button_and_only_once(house: House) -> None:
+    await house.person(Role.ADMINISTRATOR, "root")
+    account = await house.store.accounts.find_account("root")
+    assert account is not None
+    path = f"/sign-in/once/{await house.parts.sign_in.link(account)}"
+    scanner, first, second = house.stranger(), house.stranger(), house.stranger()
+    for _ in range(3):
+        assert (await scanner.get(path)).status_code == 200
+        await scanner.client.head(path)
+    foreign = await scanner.client.post(path, headers={"sec-fetch-site": "cross-site"})
+    assert foreign.status_code == 409
+
+    assert (await first.client.post(path)).status_code == 303
+    assert (await second.client.post(path)).status_code == 409
+
+    assert (await first.get("/account")).status_code == 200
+    assert (await second.get("/account")).status_code == 303

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from filterd.errors import FilterdError, TooManyTries
+from filterd.errors import FilterdError, TooManyTries, UsageError
 from filterd.web.guard import Visit, error_page, is_own_request, local_path, texts_for, visited
 from filterd.web.parts import WebParts
 from filterd.web.peers import client_of
@@ -27,8 +27,16 @@ def sign_in_pages(parts: WebParts) -> list[Route]:
         except FilterdError as exc:
             return error_page(parts, texts, exc)
 
+    async def once(request: Request) -> Response:
+        texts = texts_for(parts, request)
+        try:
+            return await _once(parts, request)
+        except FilterdError as exc:
+            return error_page(parts, texts, exc)
+
     return [
         Route("/sign-in", sign_in, methods=["GET", "POST"]),
+        Route("/sign-in/once/{secret}", once, methods=["GET", "POST"]),
         Route("/sign-out", visited(parts, _sign_out), methods=["POST"]),
     ]
 
@@ -63,6 +71,19 @@ async def _try(parts: WebParts, request: Request, form: FormData) -> Response:
         return _form(parts, request, next_path=next_path, status=401, wrong="wrong", name=name)
     parts.events.sign_in(name, "opened")
     return signed_in(parts, opened[0], next_path)
+
+
+async def _once(parts: WebParts, request: Request) -> Response:
+    """A link from the command line. Following it uses nothing up: the button does."""
+    if request.method != "POST":
+        return parts.renderer.page("once.html", texts_for(parts, request), notice=None)
+    if not is_own_request(parts, request):
+        raise UsageError(texts_for(parts, request)("sign_in.elsewhere"))
+    opened = await parts.sign_in.with_link(request.path_params["secret"])
+    if opened is None:
+        raise UsageError(texts_for(parts, request)("sign_in.used"))
+    parts.events.sign_in(opened[1].name, "opened")
+    return signed_in(parts, opened[0], "/")
 
 
 def _form(
