@@ -15,9 +15,15 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 SPAM = "lottery winner claim your prize money now, send bank account number and processing fee"
 
 
-def hold(site: Site, subject: str, recipients: tuple[str, ...] = (ANN,), sender: str = "eve@spam.example") -> None:
+def hold(
+    site: Site,
+    subject: str,
+    recipients: tuple[str, ...] = (ANN,),
+    sender: str = "eve@spam.example",
+    text: str = SPAM,
+) -> None:
     """One spam that is held, under a subject of its own."""
-    body = f"From: {sender}\r\nTo: {recipients[0]}\r\nSubject: {subject}\r\n\r\n{SPAM} {subject}\r\n"
+    body = f"From: {sender}\r\nTo: {recipients[0]}\r\nSubject: {subject}\r\n\r\n{text} {subject}\r\n"
     site.send(body.encode(), recipients, sender)
 
 
@@ -80,7 +86,8 @@ def test_list_follows_the_search_as_one_types(site: Site, browser: Browser) -> N
 
 
 def test_pages_work_without_scripts(site: Site, browser: Browser) -> None:
-    hold(site, "without scripts")
+    # Another text: what is taught here must not let the others through.
+    hold(site, "without scripts", text="cheap pills viagra cialis no prescription needed, 80 % discount, order now")
     with tab(browser, has_scripts=False) as context:
         ann = site.sign_in(context, ANN)
         page = open_quarantine(ann, site, "without scripts")
