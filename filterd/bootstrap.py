@@ -37,6 +37,7 @@ from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
+from filterd.quality import QualityEstimates
 from filterd.quality_keeper import QualityKeeper
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
@@ -256,9 +257,10 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         "outbox": outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
+    estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
+    tasks["quality"] = QualityKeeper(estimates, metrics=metrics).watch if has_chores else estimates.catch_up
     if has_chores:
-        quality = QualityKeeper(store.quality, models=lambda: scanners.models, clock=clock, metrics=metrics)
-        tasks |= {"chores": lambda: keeper.chores(store), "quality": quality.watch}
+        tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
         if learning.spool_dir:
             tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
