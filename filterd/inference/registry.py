@@ -45,6 +45,7 @@ POINTER_FILE = "current"
 KEPT_IDS = 6
 """Ids in the pointer file: the one in service and those one can roll back to."""
 MAX_MODEL_BYTES = 256 * 1024 * 1024
+MAX_TEXT_BYTES = 1024 * 1024
 
 TRIAL_FILE = "trial"
 WITHDRAWN_FILE = "withdrawn"
@@ -79,10 +80,21 @@ def read_spec(folder: Path) -> BundleSpec:
         raise ContractMismatch(f"{folder / SPEC_FILE} is not UTF-8") from None
 
 
-def _read(path: Path) -> bytes:
+def read_text(folder: Path, name: str) -> str:
+    """A text of the bundle in ``folder``; empty where it has none of that name. Raises BundleError."""
+    path = folder / name
+    if not path.exists():
+        return ""
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ContractMismatch(f"{path} is larger than {MAX_MODEL_BYTES} bytes")
+        return _read(path, MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ContractMismatch(f"{path} is not UTF-8") from None
+
+
+def _read(path: Path, most: int = MAX_MODEL_BYTES) -> bytes:
+    try:
+        if path.stat().st_size > most:
+            raise ContractMismatch(f"{path} is larger than {most} bytes")
         return path.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None

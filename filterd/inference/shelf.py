@@ -8,10 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from filterd.core.bundle import BundleSpec
+from filterd.core.bundle import CARD_FILE, REPORT_FILE, BundleSpec
+from filterd.core.bundle_report import BundleReport, report_from_json
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError, NotFound
-from filterd.inference.registry import Registry, read_spec
+from filterd.inference.registry import Registry, read_spec, read_text
 from filterd.model_ports import Trial
 
 UNREAD = "none"
@@ -110,6 +111,32 @@ def shelf_of(registry: Registry, channel: Channel, pinned: str = "") -> Shelf:
         is_pinned=bool(pinned),
         trouble="; ".join(dict.fromkeys(troubles)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Papers:
+    """What a bundle says about itself."""
+
+    card: str
+    """Markdown; empty where there is none."""
+    report: BundleReport
+    trouble: str
+    """What cannot be read; empty where all can."""
+
+
+def papers_of(version: Version) -> Papers:
+    """Card and report of ``version``."""
+    troubles: list[str] = []
+    card, report = "", BundleReport()
+    try:
+        card = read_text(version.folder, CARD_FILE)
+    except BundleError as exc:
+        troubles.append(exc.detail)
+    try:
+        report = report_from_json(read_text(version.folder, REPORT_FILE) or "{}")
+    except BundleError as exc:
+        troubles.append(exc.detail)
+    return Papers(card=card, report=report, trouble="; ".join(troubles))
 
 
 def previous_of(registry: Registry, channel: Channel) -> str | None:

@@ -16,6 +16,7 @@ WIDTH, HEIGHT = 340, 170
 """User units. On a narrow phone one is about a pixel, so that the letters stay readable."""
 UNKNOWN = "\N{EN DASH}"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 4, 8, 18
+_ROW = 26
 _MOST_LABELS = 6
 _GAP = 0.15
 """Of a bar's place, left free."""
@@ -95,6 +96,25 @@ def lined(chart: Chart) -> Markup:
             yield f'<path class="{series.shade}" stroke-width="2"{dashes} d="{_path(points)}"/>'
 
     return _framed(chart, top, draw, lambda at: _LEFT + step * at)
+
+
+def ranked(chart: Chart) -> Markup:
+    """A bar for each label, from left to right, its name and value above it; only of the first series."""
+    values = chart.series[0].values if chart.series else ()
+    top = 1.0 if chart.is_share else max((value or 0.0 for value in values), default=0.0) or 1.0
+    height = _ROW * len(chart.labels)
+    parts = [f'<svg class="chart plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(chart.title)}">']
+    for at, (label, value) in enumerate(zip(chart.labels, values, strict=True)):
+        y = _ROW * at
+        parts += [
+            f'<text x="0" y="{y + 11}">{escape(label)}</text>',
+            f'<text x="{WIDTH}" y="{y + 11}" text-anchor="end">{chart.shown(value)}</text>',
+            f'<rect class="track" x="0" y="{y + 15}" width="{WIDTH}" height="6"/>',
+        ]
+        if value:
+            width = _n(WIDTH * value / top)
+            parts.append(f'<rect class="{chart.series[0].shade}" x="0" y="{y + 15}" width="{width}" height="6"/>')
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704  # as in _framed
 
 
 def nice(value: float) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from filterd.web.charts import HEIGHT, UNKNOWN, WIDTH, Chart, Series, lined, nice, stacked
+from filterd.web.charts import UNKNOWN, Chart, Series, lined, nice, ranked, stacked
 
 TWO = Chart(
     title="Two days.",
@@ -48,6 +48,21 @@ def test_lines_differ_by_more_than_colour() -> None:
     )
 
 
+def test_ranked_bars_have_their_name_and_value_above_them() -> None:
+    chart = replace(
+        TWO, labels=("uci", "none"), is_share=True, series=(Series(name="a", shade="a", values=(0.5, None)),)
+    )
+
+    assert ranked(chart) == (
+        '<svg class="chart plot" viewBox="0 0 340 52" role="img" aria-label="Two days.">'
+        '<text x="0" y="11">uci</text><text x="340" y="11" text-anchor="end">50.00 %</text>'
+        '<rect class="track" x="0" y="15" width="340" height="6"/>'
+        '<rect class="a" x="0" y="15" width="170" height="6"/>'
+        f'<text x="0" y="37">none</text><text x="340" y="37" text-anchor="end">{UNKNOWN}</text>'
+        '<rect class="track" x="0" y="41" width="340" height="6"/></svg>'
+    )
+
+
 def test_line_has_a_hole_where_nothing_is_known_and_a_dot_for_one_value() -> None:
     holed = replace(TWO, labels=("1", "2", "3"), series=(Series(name="a", shade="a", values=(1.0, None, 1.0)),))
     dot = replace(TWO, labels=("1",), series=(Series(name="a", shade="a", values=(1.0,)),))
@@ -56,14 +71,14 @@ def test_line_has_a_hole_where_nothing_is_known_and_a_dot_for_one_value() -> Non
     assert 'd="M36 8h0"' in lined(dot)
 
 
-@pytest.mark.parametrize("draw", [stacked, lined])
+@pytest.mark.parametrize("draw", [stacked, lined, ranked])
 def test_chart_of_nothing_is_an_empty_frame(draw) -> None:
     empty = Chart(title="", axis="", labels=(), series=())
 
     assert ET.fromstring(draw(empty)).tag == "svg"
 
 
-@pytest.mark.parametrize("draw", [stacked, lined])
+@pytest.mark.parametrize("draw", [stacked, lined, ranked])
 def test_texts_cannot_leave_their_place(draw) -> None:
     hostile = '"><script>alert(1)</script>'
     chart = replace(TWO, title=hostile, labels=(hostile, "&"))
@@ -74,7 +89,7 @@ def test_texts_cannot_leave_their_place(draw) -> None:
     assert not [element for element in tree.iter() if "script" in element.tag]
 
 
-@pytest.mark.parametrize("draw", [stacked, lined])
+@pytest.mark.parametrize("draw", [stacked, lined, ranked])
 def test_everything_is_drawn_within_the_picture_and_without_style(draw) -> None:
     many = Chart(
         title="t",
@@ -86,10 +101,12 @@ def test_everything_is_drawn_within_the_picture_and_without_style(draw) -> None:
     picture = draw(many)
 
     assert "style" not in picture
-    for element in ET.fromstring(picture).iter("rect"):
+    tree = ET.fromstring(picture)
+    across, down = map(float, tree.get("viewBox", "").split()[2:])
+    for element in tree.iter("rect"):
         x, y, width, height = (float(element.get(name, "nan")) for name in ("x", "y", "width", "height"))
-        assert 0 <= x <= x + width <= WIDTH
-        assert 0 <= y <= y + height <= HEIGHT
+        assert 0 <= x <= x + width <= across
+        assert 0 <= y <= y + height <= down
     assert len(re.findall(r"<text [^>]*y=\"165\"", picture)) <= 6
 
 
