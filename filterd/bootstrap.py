@@ -106,6 +106,7 @@ def _web(
     store: SqlStore,
     releaser: Releaser,
     scanners: ScannerPool,
+    models: ModelFiles,
     metrics: Metrics,
     events: log.Events,
     webhooks: Webhooks,
@@ -113,8 +114,17 @@ def _web(
     # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
     from filterd.bootstrap_web import web_app
     from filterd.edges.webhooks.routes import routes
+    from filterd.promotion import Promoter
+    from filterd.web.model_parts import ModelParts
 
-    return web_app(config, store, releaser, scanners, metrics, events, routes(config.sms, webhooks))
+    seen = ModelParts(
+        registry=models.registry,
+        pinned=models.pinned,
+        serving=lambda: scanners.models,
+        promoter=Promoter(models.registry, store),
+        books=store,
+    )
+    return web_app(config, store, releaser, scanners, seen, metrics, events, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
@@ -222,7 +232,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    web = partial(_web, config, store, releaser, scanners, metrics, events, webhooks)
+    web = partial(_web, config, store, releaser, scanners, models, metrics, events, webhooks)
     # Providers of SMS do not wait; whoever opens the page can.
     app: AsgiApp = web() if adapters else Deferred(web)
     channels = {Channel.EMAIL} if config.smtp.listen else set()

@@ -23,6 +23,7 @@ from filterd.store.sql import SqlStore
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.model_parts import ModelParts
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -34,6 +35,7 @@ def web_app(
     store: SqlStore,
     releaser: Releaser,
     reader: MailReader,
+    models: ModelParts,
     metrics: Metrics,
     events: Events,
     routes: Sequence[BaseRoute],
@@ -49,6 +51,7 @@ def web_app(
         questions=store.quality,
         rules=store.rules,
         undoing=undoing,
+        models=models,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -92,6 +95,7 @@ def web_app(
         bin=store.bin,
         undoing=undoing,
         ledger=store,
+        models=models,
         releaser=releaser,
         clock=clock,
         metrics=metrics,

@@ -21,6 +21,7 @@ from filterd.release import Releaser
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
+from filterd.web.model_parts import ModelParts
 
 MAX_PAGE = 200
 """Rows of one answer."""
@@ -38,6 +39,7 @@ class ApiParts:
     questions: Questions
     rules: RuleBook
     undoing: Undoing
+    models: ModelParts
     releaser: Releaser
     clock: Clock
     metrics: Metrics
