@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from filterd.core.envelope import Channel
+from filterd.core.hours import HOUR, hours
 from filterd.core.quality import Estimate, Stratum, calibration_error, drift, ham_loss, spam_catch
 from filterd.core.verdict import Action, Label
 from filterd.errors import FilterdError
@@ -32,7 +33,6 @@ RECENT = timedelta(days=1)
 """What is held against the model's first week."""
 OLDEST = timedelta(days=90)
 """How far back the model's first message is looked for."""
-HOUR = timedelta(hours=1)
 HOURS_AT_ONCE = 24
 MOST_PER_HOUR = 20_000
 MOST_LABELS = 20_000
@@ -130,13 +130,13 @@ class QualityEstimates:
         now, models = self._clock.now(), self._models()
         for channel, model in models.items():
             await self._find_first(channel, model, now)
-        hours = _hours(now - WINDOW, now)
+        window = hours(now - WINDOW, now)
         references = [hour for c, m in models.items() for hour in self._reference(c, m, now)]
-        missing = await self._count({*hours, *references}, now)
+        missing = await self._count({*window, *references}, now)
         labelled = await self._books.labelled_since(now - LABELS_WINDOW, most=MOST_LABELS)
         waiting = await self._books.audits_waiting(now - WINDOW)
         newest = await self._books.newest_labels()
-        week = self._taken(hours)
+        week = self._taken(window)
         channels = {}
         for channel in Channel:
             recent = [v for v in labelled if v.channel is channel and v.received_at >= now - WINDOW]
@@ -180,12 +180,12 @@ class QualityEstimates:
     def _reference(self, channel: Channel, model: str, now: datetime) -> Sequence[datetime]:
         """The hours of the model's first week, without the last day."""
         first = self._first.get((channel, model))
-        return () if first is None else _hours(first, min(first + WINDOW, now - RECENT - HOUR))
+        return () if first is None else hours(first, min(first + WINDOW, now - RECENT - HOUR))
 
-    def _taken(self, hours: Iterable[datetime]) -> Sequence[Tally]:
+    def _taken(self, which: Iterable[datetime]) -> Sequence[Tally]:
         """What was counted in these hours, together."""
         counts: Counter[_Alike] = Counter()
-        for hour in hours:
+        for hour in which:
             counts.update(self._hours.get(hour, {}))
         return [
             Tally(channel=Channel(channel), model=model, action=Action(action), script=script, score=score, count=count)
@@ -201,7 +201,7 @@ class QualityEstimates:
             if verdict.is_audit and verdict.channel is channel and verdict.model == model
             if verdict.probability is not None
         ]
-        before, after = self._taken(self._reference(channel, model, now)), self._taken(_hours(now - RECENT, now))
+        before, after = self._taken(self._reference(channel, model, now)), self._taken(hours(now - RECENT, now))
         return ModelQuality(
             id=model,
             age_seconds=_age(model, now),
@@ -266,12 +266,6 @@ def _stratum(counts: Mapping[bool, int], labelled: Sequence[LabelledVerdict], *,
         wrong=sum(verdict.label is wrong for verdict in audited),
         reported=sum(verdict.label is wrong for verdict in own),
     )
-
-
-def _hours(since: datetime, until: datetime) -> list[datetime]:
-    """The beginnings of the hours from ``since`` to ``until``, ascending."""
-    hour = since.replace(minute=0, second=0, microsecond=0)
-    return [hour + n * HOUR for n in range(math.ceil((until - hour) / HOUR))] if until > since else []
 
 
 def _age(model: str, now: datetime) -> float:
