@@ -107,6 +107,8 @@ def _web(
     releaser: Releaser,
     scanners: ScannerPool,
     models: ModelFiles,
+    estimates: QualityEstimates,
+    probes: Mapping[str, Callable[[], bool]],
     metrics: Metrics,
     events: log.Events,
     webhooks: Webhooks,
@@ -115,6 +117,8 @@ def _web(
     from filterd.bootstrap_web import web_app
     from filterd.edges.webhooks.routes import routes
     from filterd.promotion import Promoter
+    from filterd.traffic import TrafficBooks
+    from filterd.web.figures import FigureParts
     from filterd.web.model_parts import ModelParts
 
     seen = ModelParts(
@@ -124,7 +128,13 @@ def _web(
         promoter=Promoter(models.registry, store),
         books=store,
     )
-    return web_app(config, store, releaser, scanners, seen, metrics, events, routes(config.sms, webhooks))
+    figures = FigureParts(
+        traffic=TrafficBooks(store.review, SystemClock()),
+        estimates=estimates,
+        questions=store.quality,
+        probes=probes,
+    )
+    return web_app(config, store, releaser, scanners, seen, figures, metrics, events, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
@@ -232,19 +242,22 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    web = partial(_web, config, store, releaser, scanners, models, metrics, events, webhooks)
-    # Providers of SMS do not wait; whoever opens the page can.
-    app: AsgiApp = web() if adapters else Deferred(web)
     channels = {Channel.EMAIL} if config.smtp.listen else set()
     channels |= {Channel.SMS} if adapters else set()
+
+    def can_score() -> bool:
+        return channels <= set(scanners.models)
+
+    probes: dict[str, Callable[[], bool]] = {"scanners": can_score, "store": lambda: keeper.is_up}
+    estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
+    web = partial(_web, config, store, releaser, scanners, models, estimates, probes, metrics, events, webhooks)
+    # Providers of SMS do not wait; whoever opens the page can.
+    app: AsgiApp = web() if adapters else Deferred(web)
 
     async def reload(new: Config) -> None:
         fresh = pipeline_settings(new)
         await models.follow(new, scanners)
         rules.configure(fresh)
-
-    def can_score() -> bool:
-        return channels <= set(scanners.models)
 
     model_keeper = ModelKeeper(
         models.registry,
@@ -267,7 +280,6 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         "outbox": outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
-    estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
     tasks["quality"] = QualityKeeper(estimates, metrics=metrics).watch if has_chores else estimates.catch_up
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
@@ -278,7 +290,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
         tasks=tasks,
-        probes={"scanners": can_score, "store": lambda: keeper.is_up},
+        probes=probes,
         is_broken=lambda: keeper.is_broken,
         reload=reload,
     )

@@ -23,6 +23,7 @@ from filterd.store.sql import SqlStore
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
@@ -36,6 +37,7 @@ def web_app(
     releaser: Releaser,
     reader: MailReader,
     models: ModelParts,
+    figures: FigureParts,
     metrics: Metrics,
     events: Events,
     routes: Sequence[BaseRoute],
@@ -52,6 +54,8 @@ def web_app(
         rules=store.rules,
         undoing=undoing,
         models=models,
+        figures=figures,
+        review=store.review,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -96,6 +100,7 @@ def web_app(
         undoing=undoing,
         ledger=store,
         models=models,
+        figures=figures,
         releaser=releaser,
         clock=clock,
         metrics=metrics,

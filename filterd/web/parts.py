@@ -16,6 +16,7 @@ from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
+from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -46,6 +47,7 @@ class WebParts:
     undoing: Undoing
     ledger: FeedbackLedger
     models: ModelParts
+    figures: FigureParts
     releaser: Releaser
     clock: Clock
     metrics: Metrics

@@ -23,13 +23,16 @@ from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.promotion import Promoter
+from filterd.quality import QualityEstimates
 from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.traffic import TrafficBooks
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
@@ -111,6 +114,16 @@ def no_models(store: MemoryStore) -> ModelParts:
     return ModelParts(registry=lambda: registry, pinned=dict, serving=dict, promoter=promoter, books=store)
 
 
+def some_figures(store: MemoryStore) -> FigureParts:
+    """Figures of what is in the store."""
+    return FigureParts(
+        traffic=TrafficBooks(store.review, store.clock),
+        estimates=QualityEstimates(store.quality, models=dict, clock=store.clock),
+        questions=store.quality,
+        probes={"scanners": lambda: True, "store": lambda: store.failure is None},
+    )
+
+
 def a_house(
     settings: WebSettings | None = None,
     configure: Callable[[WebParts], WebParts] = lambda parts: parts,
@@ -171,6 +184,7 @@ def a_house(
                 events=events,
             ),
             models=no_models(store),
+            figures=some_figures(store),
             **shared,
         )
     )
@@ -189,6 +203,8 @@ def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
         rules=store.rules,
         undoing=parts.undoing,
         models=parts.models,
+        figures=parts.figures,
+        review=parts.review,
         releaser=parts.releaser,
         clock=parts.clock,
         metrics=parts.metrics,

@@ -18,9 +18,11 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
+from filterd.review_ports import Review
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
+from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
 
 MAX_PAGE = 200
@@ -40,6 +42,8 @@ class ApiParts:
     rules: RuleBook
     undoing: Undoing
     models: ModelParts
+    figures: FigureParts
+    review: Review
     releaser: Releaser
     clock: Clock
     metrics: Metrics
