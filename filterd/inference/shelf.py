@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -66,6 +66,15 @@ class Shelf:
     def in_service(self) -> Version | None:
         """The bundle that is to serve; None where the pointer to it cannot be read."""
         return next((version for version in self.versions if version.is_in_service), None)
+
+    @property
+    def candidates(self) -> Sequence[Version]:
+        """What can be put on trial: published bundles that can be read and do not serve."""
+        return tuple(
+            version
+            for version in self.versions
+            if version.spec is not None and not version.is_in_service and Standing.PACKAGED not in version.standings
+        )
 
     def find(self, id: str) -> Version:
         """The bundle ``id``. Raises NotFound."""

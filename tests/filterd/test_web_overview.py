@@ -153,6 +153,17 @@ async def test_estimates_have_bounds_and_what_is_not_known_is_said(house: House)
     assert page.count("not known yet") >= 3, "drift, and everything about SMS"
 
 
+async def test_estimate_that_may_be_anything_is_not_known(house: House) -> None:
+    await judge(house, BOB)
+    await judge(house, BOB, action=Action.QUARANTINE)
+    visitor = await house.person(Role.AUDITOR)
+
+    page = (await visitor.get("/")).text
+
+    assert "100.00 %" not in page
+    assert "Spam caught</dt><dd>not known yet" in page
+
+
 async def questions_of(visitor: Visitor) -> int:
     return (await visitor.get("/")).text.count('action="/history"')
 

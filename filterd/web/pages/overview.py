@@ -20,6 +20,8 @@ from filterd.web.parts import WebParts
 from filterd.web.traffic_charts import DAY, Drawn, by_day, by_hour, totals
 
 _WORDS = 5
+_ANYTHING = 0.999
+"""Bounds that are so far apart say nothing."""
 
 
 def overview_pages(parts: WebParts) -> list[Route]:
@@ -53,8 +55,8 @@ async def _show(visit: Visit) -> Response:
 
 
 def _estimate(value: Estimate) -> str:
-    """A share with its bounds; empty where nothing is known."""
-    if math.isnan(value.estimate):
+    """A share with its bounds; empty where nothing is known, and it may be anything."""
+    if math.isnan(value.estimate) or value.high - value.low > _ANYTHING:
         return ""
     return f"{100 * value.estimate:.2f} % ({100 * value.low:.2f}-{100 * value.high:.2f} %)"
 
