@@ -188,6 +188,20 @@ async def test_questions_are_for_whoever_may_label_the_message(
     assert ("agenda" in (await visitor.get("/")).text) == (count > 0)
 
 
+async def test_d7_what_a_stranger_wrote_is_text(house: House) -> None:
+    hostile = "\u202e<script>alert(1)</script>"
+    id = await judge(house, BOB, words=(Evidence(token=hostile, weight=1.0),))
+    row = house.store._verdicts[id, (BOB,)]
+    house.store._verdicts[id, (BOB,)] = replace(row, sender=f'{hostile}"@spam.example')
+    ann = await house.person(Role.ADMINISTRATOR)
+
+    page = (await ann.get("/")).text
+
+    assert page.count("&lt;script&gt;alert(1)") == 2
+    assert "<script>" not in page
+    assert "\u202e" not in page
+
+
 async def test_answer_is_a_label_and_the_question_is_gone(house: House) -> None:
     id = await judge(house, BOB)
     ann = await house.person(Role.ADMINISTRATOR, "ann@example.org")
