@@ -37,6 +37,7 @@ from filterd.model_files import ModelFiles
 from filterd.model_keeper import ModelKeeper
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
+from filterd.quality import QualityEstimates
 from filterd.quality_keeper import QualityKeeper
 from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
@@ -105,6 +106,9 @@ def _web(
     store: SqlStore,
     releaser: Releaser,
     scanners: ScannerPool,
+    models: ModelFiles,
+    estimates: QualityEstimates,
+    probes: Mapping[str, Callable[[], bool]],
     metrics: Metrics,
     events: log.Events,
     webhooks: Webhooks,
@@ -112,8 +116,25 @@ def _web(
     # Loaded here: the framework takes a third of a worker's start and a fifth of its memory.
     from filterd.bootstrap_web import web_app
     from filterd.edges.webhooks.routes import routes
+    from filterd.promotion import Promoter
+    from filterd.traffic import TrafficBooks
+    from filterd.web.figures import FigureParts
+    from filterd.web.model_parts import ModelParts
 
-    return web_app(config, store, releaser, scanners, metrics, events, routes(config.sms, webhooks))
+    seen = ModelParts(
+        registry=models.registry,
+        pinned=models.pinned,
+        serving=lambda: scanners.models,
+        promoter=Promoter(models.registry, store),
+        books=store,
+    )
+    figures = FigureParts(
+        traffic=TrafficBooks(store.review, SystemClock()),
+        estimates=estimates,
+        questions=store.quality,
+        probes=probes,
+    )
+    return web_app(config, store, releaser, scanners, seen, figures, metrics, events, routes(config.sms, webhooks))
 
 
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
@@ -221,19 +242,22 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
     )
     releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    web = partial(_web, config, store, releaser, scanners, metrics, events, webhooks)
-    # Providers of SMS do not wait; whoever opens the page can.
-    app: AsgiApp = web() if adapters else Deferred(web)
     channels = {Channel.EMAIL} if config.smtp.listen else set()
     channels |= {Channel.SMS} if adapters else set()
+
+    def can_score() -> bool:
+        return channels <= set(scanners.models)
+
+    probes: dict[str, Callable[[], bool]] = {"scanners": can_score, "store": lambda: keeper.is_up}
+    estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
+    web = partial(_web, config, store, releaser, scanners, models, estimates, probes, metrics, events, webhooks)
+    # Providers of SMS do not wait; whoever opens the page can.
+    app: AsgiApp = web() if adapters else Deferred(web)
 
     async def reload(new: Config) -> None:
         fresh = pipeline_settings(new)
         await models.follow(new, scanners)
         rules.configure(fresh)
-
-    def can_score() -> bool:
-        return channels <= set(scanners.models)
 
     model_keeper = ModelKeeper(
         models.registry,
@@ -256,9 +280,9 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         "outbox": outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
+    tasks["quality"] = QualityKeeper(estimates, metrics=metrics).watch if has_chores else estimates.catch_up
     if has_chores:
-        quality = QualityKeeper(store.quality, models=lambda: scanners.models, clock=clock, metrics=metrics)
-        tasks |= {"chores": lambda: keeper.chores(store), "quality": quality.watch}
+        tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
         if learning.spool_dir:
             tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
@@ -266,7 +290,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
         tasks=tasks,
-        probes={"scanners": can_score, "store": lambda: keeper.is_up},
+        probes=probes,
         is_broken=lambda: keeper.is_broken,
         reload=reload,
     )

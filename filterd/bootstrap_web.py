@@ -23,6 +23,8 @@ from filterd.store.sql import SqlStore
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.figures import FigureParts
+from filterd.web.model_parts import ModelParts
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -34,13 +36,13 @@ def web_app(
     store: SqlStore,
     releaser: Releaser,
     reader: MailReader,
+    models: ModelParts,
+    figures: FigureParts,
     metrics: Metrics,
     events: Events,
     routes: Sequence[BaseRoute],
 ) -> AsgiApp:
     """The application, with ``routes`` beside it. Raises ConfigError."""
-    clock = SystemClock()
-    undoing = Undoing(store.deeds, lambda: registry_of(config), events=events)
     api = ApiParts(
         quarantine=store,
         ledger=store,
@@ -48,17 +50,25 @@ def web_app(
         tokens=store,
         questions=store.quality,
         rules=store.rules,
-        undoing=undoing,
+        undoing=Undoing(store.deeds, lambda: registry_of(config), events=events),
+        models=models,
+        figures=figures,
+        review=store.review,
         releaser=releaser,
-        clock=clock,
+        clock=SystemClock(),
         metrics=metrics,
         events=events,
     )
     if not config.web.enabled:
         return build_app(api, None, routes)
+    return build_app(api, _pages(config, store, reader, api), routes)
+
+
+def _pages(config: Config, store: SqlStore, reader: MailReader, api: ApiParts) -> WebParts:
+    """What the pages work on: what the API does, and more."""
     passwords, accounts = Passwords(), store.accounts
-    desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
-    pages = WebParts(
+    desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=api.clock, events=api.events)
+    return WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
         renderer=Renderer(),
@@ -67,7 +77,7 @@ def web_app(
             sessions=accounts,
             tries=accounts,
             passwords=passwords,
-            clock=clock,
+            clock=api.clock,
             key=state.secret_of(config),
         ),
         passwords=passwords,
@@ -84,17 +94,18 @@ def web_app(
             review=store.review,
             ledger=store,
             rules=desk,
-            releaser=releaser,
-            clock=clock,
-            metrics=metrics,
-            events=events,
+            releaser=api.releaser,
+            clock=api.clock,
+            metrics=api.metrics,
+            events=api.events,
         ),
         bin=store.bin,
-        undoing=undoing,
+        undoing=api.undoing,
         ledger=store,
-        releaser=releaser,
-        clock=clock,
-        metrics=metrics,
-        events=events,
+        models=api.models,
+        figures=api.figures,
+        releaser=api.releaser,
+        clock=api.clock,
+        metrics=api.metrics,
+        events=api.events,
     )
-    return build_app(api, pages, routes)

@@ -29,3 +29,8 @@ def mint_id(clock: Clock) -> MessageId:
     value = value & ~(0xF << 76) | (0x7 << 76)
     value = value & ~(0x3 << 62) | (0x2 << 62)
     return MessageId(f"{value:032x}")
+
+
+def first_id(moment: datetime) -> MessageId:
+    """Where ids minted at ``moment`` or later begin, by their order."""
+    return MessageId(f"{int(moment.timestamp() * 1000):012x}{0:020x}")

@@ -22,8 +22,12 @@ def registry_of(config: Config) -> Registry:
 
 def serving(config: Config) -> Mapping[Channel, Path]:
     """The folder of the bundle that serves each channel. Raises BundleError."""
-    models = config.models
-    return registry_of(config).locate({Channel.EMAIL: models.email, Channel.SMS: models.sms})
+    return registry_of(config).locate(pinned(config))
+
+
+def pinned(config: Config) -> Mapping[Channel, str]:
+    """The folders of bundles that the configuration names; empty where it leaves that to the registry."""
+    return {Channel.EMAIL: config.models.email, Channel.SMS: config.models.sms}
 
 
 class ModelFiles:
@@ -35,6 +39,10 @@ class ModelFiles:
     def registry(self) -> Registry:
         """The bundles on disk."""
         return registry_of(self._config)
+
+    def pinned(self) -> Mapping[Channel, str]:
+        """The folders of bundles that the configuration names."""
+        return pinned(self._config)
 
     def locate(self) -> Mapping[Channel, Path]:
         """Raises BundleError."""

@@ -104,6 +104,17 @@ class Campaign:
     """Labels that stand on any of them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourCount:
+    """How many verdicts of an hour were alike."""
+
+    hour: datetime
+    """When it began, UTC."""
+    channel: Channel
+    action: Action
+    count: int
+
+
 class Review(Protocol):
     """What the pages read. Every method raises StoreUnavailable when the database does not answer."""
 
@@ -137,6 +148,10 @@ class Review(Protocol):
 
         Groups of fewer than ``least`` messages are left out.
         """
+        ...
+
+    async def traffic(self, reach: Reach, since: datetime, until: datetime) -> Sequence[HourCount]:
+        """Verdicts for recipients within reach received at ``since`` or later and before ``until``, in any order."""
         ...
 
 

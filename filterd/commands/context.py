@@ -28,18 +28,19 @@ def with_store(option: Path | None, work: Callable[[SqlStore, Config], Awaitable
     """What ``work`` returned, given the configured store. Raises ConfigError and StoreUnavailable."""
     import asyncio
 
+    return asyncio.run(opened(option, work))
+
+
+async def opened(option: Path | None, work: Callable[[SqlStore, Config], Awaitable[T]]) -> T:
+    """The same, for commands that have a loop already."""
     from filterd import log
     from filterd.store.sql import open_store
 
     config = read_config(option)
     # What a person did is told on standard output and kept in the audit table; standard error is for what failed.
     log.configure(config.server.log_format, "warning", process="cli")
-
-    async def opened() -> T:
-        async with open_store(config) as store:
-            return await work(store, config)
-
-    return asyncio.run(opened())
+    async with open_store(config) as store:
+        return await work(store, config)
 
 
 def user_name() -> str:

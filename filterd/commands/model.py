@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ from filterd.core.envelope import Channel
 if TYPE_CHECKING:
     from filterd.core.bundle import BundleSpec
     from filterd.inference.registry import Registry
+    from filterd.inference.shelf import Shelf, Standing
+    from filterd.promotion import Change, Promoter
     from filterd.settings import Config
 
 app = typer.Typer(help="Show, promote and roll back model bundles.", no_args_is_help=True)
@@ -25,19 +29,13 @@ ChannelArgument = Annotated[Channel, typer.Argument(help="email or sms.")]
 @app.command("list")
 def list_bundles(config: ConfigOption = None) -> None:
     """List the published bundles of each channel and mark the one in service."""
-    from filterd import model_files
     from filterd.commands.context import show_table
-    from filterd.inference.registry import read_spec
 
-    settings, registry = _open(config)
-    rows = []
-    for channel, serving in model_files.serving(settings).items():
-        published = {id: registry.folder(channel, id) for id in registry.list(channel)}
-        if serving not in published.values():
-            published[read_spec(serving).id if serving.is_dir() else "none"] = serving
-        for id, folder in published.items():
-            mark = "in service" if folder == serving else "previous" if id == registry.previous(channel) else ""
-            rows.append((channel.value, id, mark, str(folder)))
+    rows = [
+        (shelf.channel.value, version.id, ", ".join(sorted(map(_standing, version.standings))), str(version.folder))
+        for shelf in map(partial(_shelf, config), Channel)
+        for version in shelf.versions
+    ]
     show_table(("channel", "bundle", "", "folder"), rows)
 
 
@@ -73,24 +71,15 @@ def promote(
     channel: ChannelArgument, id: Annotated[str, typer.Argument(help="Bundle id.")], config: ConfigOption = None
 ) -> None:
     """Put a published bundle into service; running daemons take it within a second or two."""
-    _, registry = _open(config)
-    registry.promote(channel, id)
-    _note(config, "promoted", id)
+    _change(config, lambda promoter, by: promoter.promote(channel, id, by))
     typer.echo(f"{channel.value}: {id} is in service")
 
 
 @app.command()
 def rollback(channel: ChannelArgument, config: ConfigOption = None) -> None:
     """Put the previous bundle back into service; running daemons take it within a second or two."""
-    from filterd.errors import UsageError
-
-    _, registry = _open(config)
-    previous = registry.previous(channel)
-    if previous is None:
-        raise UsageError(f"no bundle of channel {channel.value} was in service before")
-    registry.promote(channel, previous)
-    _note(config, "rolled back to", previous)
-    typer.echo(f"{channel.value}: {previous} is in service")
+    changed = _change(config, lambda promoter, by: promoter.roll_back(channel, by))
+    typer.echo(f"{channel.value}: {changed.id} is in service")
 
 
 @app.command()
@@ -105,18 +94,15 @@ def shadow(
     """Let a published bundle score live messages beside the one in service, and list what it would do otherwise."""
     from filterd.model_ports import Trial
 
-    _, registry = _open(config)
     if is_off:
-        ended = registry.end_trial(channel)
-        if ended is not None:
-            _note(config, "trial ended", ended.id)
-        typer.echo(f"{channel.value}: {ended.id if ended else 'nothing'} was on trial")
+        ended = _change(config, lambda promoter, by: promoter.end_trial(channel, by))
+        typer.echo(f"{channel.value}: {ended.id or 'nothing'} was on trial")
     elif id:
-        registry.try_out(channel, Trial(id=id, share=share, decides=decides))
-        _note(config, "canary" if decides else "shadow", id, f"{share:g}")
+        trial = Trial(id=id, share=share, decides=decides)
+        _change(config, lambda promoter, by: promoter.try_out(channel, trial, by))
         typer.echo(f"{channel.value}: {id} {_ROLE[decides]} {share:.0%} of the recipients")
     else:
-        _show_trial(config, channel, registry)
+        _show_trial(config, channel)
 
 
 @app.command()
@@ -133,10 +119,10 @@ def sign(
     typer.echo(f"{spec.id} is signed")
 
 
-def _show_trial(config: Path | None, channel: Channel, registry: Registry) -> None:
+def _show_trial(config: Path | None, channel: Channel) -> None:
     from filterd.commands import context
 
-    trial = registry.trial(channel)
+    trial = _open(config)[1].trial(channel)
     if trial is None:
         typer.echo(f"{channel.value}: nothing is on trial")
         return
@@ -146,15 +132,33 @@ def _show_trial(config: Path | None, channel: Channel, registry: Registry) -> No
     context.show_table(("message", "p(spam) of the candidate", "in service"), rows)
 
 
-def _note(option: Path | None, event: str, id: str, note: str = "") -> None:
-    """Into the audit trail; the models change without a database, too."""
-    from filterd.commands import context
-    from filterd.errors import TemporaryError
+def _change(option: Path | None, change: Callable[[Promoter, str], Awaitable[Change]]) -> Change:
+    """What was changed; models change without a database, too."""
+    import asyncio
 
-    try:
-        context.with_store(option, lambda store, _: store.note(event, id, context.user_name(), note))
-    except TemporaryError as exc:
-        typer.echo(f"filterd: not in the audit trail: {exc.detail}", err=True)
+    from filterd.commands import context
+    from filterd.promotion import Promoter
+
+    async def carry_out() -> Change:
+        return await change(Promoter(lambda: _open(option)[1], _Trail(option)), context.user_name())
+
+    changed = asyncio.run(carry_out())
+    if changed.unaudited:
+        typer.echo(f"filterd: not in the audit trail: {changed.unaudited}", err=True)
+    return changed
+
+
+class _Trail:
+    """Implements ``model_ports.AuditTrail``; opens the store only when there is something to write down."""
+
+    def __init__(self, option: Path | None) -> None:
+        self._option = option
+
+    async def note(self, event: str, target: str, by: str, note: str = "") -> None:
+        """See ``model_ports.AuditTrail``."""
+        from filterd.commands import context
+
+        await context.opened(self._option, lambda store, _: store.note(event, target, by, note))
 
 
 def _open(option: Path | None) -> tuple[Config, Registry]:
@@ -163,3 +167,15 @@ def _open(option: Path | None) -> tuple[Config, Registry]:
 
     config = read_config(option)
     return config, model_files.registry_of(config)
+
+
+def _shelf(option: Path | None, channel: Channel) -> Shelf:
+    from filterd.inference.shelf import shelf_of
+    from filterd.model_files import pinned
+
+    config, registry = _open(option)
+    return shelf_of(registry, channel, pinned(config)[channel])
+
+
+def _standing(standing: Standing) -> str:
+    return standing.value.replace("_", " ")

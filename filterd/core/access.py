@@ -78,6 +78,11 @@ class Person:
         return self.role is not Role.AUDITOR
 
     @property
+    def is_staff(self) -> bool:
+        """Whether they look after others' mail."""
+        return self.role is not Role.USER
+
+    @property
     def is_administrator(self) -> bool:
         """Whether models, accounts and rules for everybody are theirs."""
         return self.role is Role.ADMINISTRATOR

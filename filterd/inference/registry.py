@@ -45,6 +45,7 @@ POINTER_FILE = "current"
 KEPT_IDS = 6
 """Ids in the pointer file: the one in service and those one can roll back to."""
 MAX_MODEL_BYTES = 256 * 1024 * 1024
+MAX_TEXT_BYTES = 1024 * 1024
 
 TRIAL_FILE = "trial"
 WITHDRAWN_FILE = "withdrawn"
@@ -79,10 +80,21 @@ def read_spec(folder: Path) -> BundleSpec:
         raise ContractMismatch(f"{folder / SPEC_FILE} is not UTF-8") from None
 
 
-def _read(path: Path) -> bytes:
+def read_text(folder: Path, name: str) -> str:
+    """A text of the bundle in ``folder``; empty where it has none of that name. Raises BundleError."""
+    path = folder / name
+    if not path.exists():
+        return ""
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ContractMismatch(f"{path} is larger than {MAX_MODEL_BYTES} bytes")
+        return _read(path, MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ContractMismatch(f"{path} is not UTF-8") from None
+
+
+def _read(path: Path, most: int = MAX_MODEL_BYTES) -> bytes:
+    try:
+        if path.stat().st_size > most:
+            raise ContractMismatch(f"{path} is larger than {most} bytes")
         return path.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
@@ -104,13 +116,18 @@ class Registry:
 
     def locate(self, pinned: Mapping[Channel, str] = MappingProxyType({})) -> dict[Channel, Path]:
         """The folder of the bundle to serve per channel: pinned, promoted, or the one in the package."""
-        return {
-            channel: Path(pinned[channel]) if pinned.get(channel) else self._serving(channel) for channel in Channel
-        }
+        return {channel: self.serving(channel, pinned.get(channel, "")) for channel in Channel}
 
-    def _serving(self, channel: Channel) -> Path:
+    def serving(self, channel: Channel, pinned: str = "") -> Path:
+        """The same for one channel. Raises BundleError."""
+        if pinned:
+            return Path(pinned)
         current = self.current(channel)
-        return self.folder(channel, current) if current else self._packaged / channel.value
+        return self.folder(channel, current) if current else self.packaged(channel)
+
+    def packaged(self, channel: Channel) -> Path:
+        """The folder of the bundle in the package."""
+        return self._packaged / channel.value
 
     def folder(self, channel: Channel, id: str) -> Path:
         """Where the bundle ``id`` is. Raises UsageError for what cannot be an id."""
@@ -127,7 +144,7 @@ class Registry:
         return next(iter(self._pointer(channel)[1:]), None)
 
     def list(self, channel: Channel) -> tuple[str, ...]:
-        """Ids of the published bundles, oldest first."""
+        """Ids of the published bundles, oldest first. Raises BundleError."""
         folder = self._directory / channel.value
         try:
             return tuple(
@@ -135,6 +152,8 @@ class Registry:
             )
         except FileNotFoundError:
             return ()
+        except OSError as exc:
+            raise BundleError(f"{folder}: cannot be read: {exc.strerror}") from None
 
     def publish(self, source: Path) -> str:
         """Copy the bundle in ``source`` into the registry, durably; its id. Raises BundleError."""
@@ -189,9 +208,8 @@ class Registry:
                 self._point(channel, left)
             elif pointer:
                 # Before it, the bundle in the package served.
-                (self._directory / channel.value / POINTER_FILE).unlink()
-                _sync_folder(self._directory / channel.value)
-        return read_spec(self._serving(channel)).id
+                self._unpoint(channel)
+        return read_spec(self.serving(channel)).id
 
     def is_withdrawn(self, channel: Channel, id: str) -> bool:
         """Whether its promotion was taken back. Raises BundleError."""
@@ -202,12 +220,18 @@ class Registry:
         numbers = tuple(labels)
         found = set()
         for channel in Channel:
-            for folder in (self._packaged / channel.value, *(self.folder(channel, id) for id in self.list(channel))):
+            for folder in (self.packaged(channel), *(self.folder(channel, id) for id in self.list(channel))):
                 with contextlib.suppress(BundleError):
                     spec = read_spec(folder)
                     if any(spec.was_taught(number) for number in numbers):
                         found.add(spec.id)
         return tuple(sorted(found))
+
+    def serve_packaged(self, channel: Channel) -> None:
+        """Serve the bundle in the package again: forget what was promoted; published bundles stay."""
+        if (self._directory / channel.value).is_dir():
+            with self._locked(channel):
+                self._unpoint(channel)
 
     def prune(self, channel: Channel, kept: int) -> tuple[str, ...]:
         """Delete the bundles that served before the last ``kept`` of those that did; the ids that are gone.
@@ -234,6 +258,11 @@ class Registry:
         failpoint("registry.drafted")
         working.replace(working.with_name(POINTER_FILE))
         _sync_folder(working.parent)
+
+    def _unpoint(self, channel: Channel) -> None:
+        folder = self._directory / channel.value
+        (folder / POINTER_FILE).unlink(missing_ok=True)
+        _sync_folder(folder)
 
     def _withdraw(self, channel: Channel, ids: Sequence[str]) -> None:
         working = self._draft(channel, WITHDRAWN_FILE, ids)

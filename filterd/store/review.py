@@ -18,8 +18,8 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.ports import HeldSummary, VerdictRow
-from filterd.review_ports import IN_QUARANTINE, Campaign, HeldQuery, VerdictQuery
-from filterd.store import held_list, history, past_scores
+from filterd.review_ports import IN_QUARANTINE, Campaign, HeldQuery, HourCount, VerdictQuery
+from filterd.store import held_list, history, past_scores, traffic
 from filterd.store.quality import Transactions
 from filterd.store.schema import FeedbackRecord, HeldRecord, VerdictRecord
 
@@ -65,6 +65,10 @@ class SqlReview:
         """See ``review_ports.Review``."""
         query = VerdictQuery(reach=reach, since=since, least_probability=0.0, limit=most)
         return await self._read(partial(past_scores.judged, query=query))
+
+    async def traffic(self, reach: Reach, since: datetime, until: datetime) -> Sequence[HourCount]:
+        """See ``review_ports.Review``."""
+        return await self._read(partial(traffic.counted, reach=reach, since=since, until=until))
 
     async def campaigns(
         self, reach: Reach, since: datetime, *, least: int = 2, most: int = 5_000

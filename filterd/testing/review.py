@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.errors import NotFound
 from filterd.ports import HeldMessage, HeldState, HeldSummary, VerdictRow
-from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, Campaign, HeldQuery, VerdictQuery
+from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, Campaign, HeldQuery, HourCount, VerdictQuery
 from filterd.testing.ledger import MemoryLedger
 
 
@@ -91,6 +92,19 @@ class MemoryReview:
             Judged(probability=row.probability, label=labels.get(row.id), was_released=row.id in released)
             for row in {row.id: row for row in rows}.values()
             if row.probability is not None
+        )
+
+    async def traffic(self, reach: Reach, since: datetime, until: datetime) -> Sequence[HourCount]:
+        """See ``review_ports.Review``."""
+        self._check()
+        counts = Counter(
+            (row.received_at.replace(minute=0, second=0, microsecond=0), row.channel, row.action)
+            for row in self._rows.values()
+            if since <= row.received_at < until and (reach.is_everybody or reach.part_of(row.recipients))
+        )
+        return tuple(
+            HourCount(hour=hour, channel=channel, action=action, count=count)
+            for (hour, channel, action), count in counts.items()
         )
 
     async def campaigns(

@@ -21,15 +21,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from filterd import __version__
 from filterd.errors import FilterdError
 from filterd.web.api.feedback import feedback_routes
+from filterd.web.api.models import model_routes as model_api
 from filterd.web.api.parts import ApiParts
 from filterd.web.api.quarantine import quarantine_routes
 from filterd.web.api.rules import rule_routes
+from filterd.web.api.stats import stats_routes
 from filterd.web.api.undo import undo_routes
 from filterd.web.api.verdicts import verdict_routes
 from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
 from filterd.web.pages.account import account_pages
 from filterd.web.pages.history import history_pages
+from filterd.web.pages.models import model_pages
+from filterd.web.pages.overview import overview_pages
 from filterd.web.pages.quarantine import quarantine_pages
 from filterd.web.pages.rules import rules_pages
 from filterd.web.pages.sign_in import sign_in_pages
@@ -62,6 +66,8 @@ def _build_pages(parts: WebParts) -> Starlette:
         *history_pages(parts),
         *rules_pages(parts),
         *undo_pages(parts),
+        *model_pages(parts),
+        *overview_pages(parts),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: partial(_refused, parts)})
 
@@ -84,7 +90,15 @@ def _build_api(parts: ApiParts) -> FastAPI:
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
-    for router in (feedback_routes(), quarantine_routes(), rule_routes(), undo_routes(), verdict_routes()):
+    for router in (
+        feedback_routes(),
+        quarantine_routes(),
+        rule_routes(),
+        undo_routes(),
+        verdict_routes(),
+        model_api(),
+        stats_routes(),
+    ):
         api.include_router(router)
     return api
 

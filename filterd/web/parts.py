@@ -16,6 +16,8 @@ from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
+from filterd.web.figures import FigureParts
+from filterd.web.model_parts import ModelParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
 from filterd.web.sign_in import SignIn
@@ -44,6 +46,8 @@ class WebParts:
     bin: Bin
     undoing: Undoing
     ledger: FeedbackLedger
+    models: ModelParts
+    figures: FigureParts
     releaser: Releaser
     clock: Clock
     metrics: Metrics

@@ -30,6 +30,7 @@ from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
+from tests.filterd.web_visitor import no_models, some_figures
 
 RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
@@ -81,6 +82,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         questions=store.quality,
         rules=store.rules,
         undoing=Undoing(store.deeds, lambda: Registry(tmp_path / "models", tmp_path / "packaged"), events=events),
+        models=no_models(store),
+        figures=some_figures(store),
+        review=store.review,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -97,6 +101,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 CALLS = [
+    ("GET", "/stats", Scope.QUARANTINE, None),
     ("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "spam"}),
     ("GET", "/quarantine", Scope.QUARANTINE, None),
     ("GET", f"/quarantine/{ID}", Scope.QUARANTINE, None),
@@ -406,6 +411,12 @@ async def test_api_describes_itself(api: Api) -> None:
         "/rules/{id}",
         "/events",
         "/undo",
+        "/stats",
+        "/models",
+        "/models/{channel}/{id}",
+        "/models/{channel}/promote",
+        "/models/{channel}/rollback",
+        "/models/{channel}/trial",
     }
 
 

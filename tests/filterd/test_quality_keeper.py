@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from filterd.core.verdict import (
     Verdict,
 )
 from filterd.metrics import Metrics
+from filterd.quality import QualityEstimates
 from filterd.quality_keeper import QualityKeeper
 from filterd.quality_ports import Tally
 from filterd.testing import FixedClock, MemoryStore, a_scan, an_envelope
@@ -53,9 +55,8 @@ class World:
         self.store = MemoryStore(self.clock)
         self.books = Counted(self.store)
         self.registry = CollectorRegistry()
-        self.keeper = QualityKeeper(
-            self.books, models=lambda: {Channel.EMAIL: MODEL}, clock=self.clock, metrics=Metrics(self.registry)
-        )
+        self.estimates = QualityEstimates(self.books, models=lambda: {Channel.EMAIL: MODEL}, clock=self.clock)
+        self.keeper = QualityKeeper(self.estimates, metrics=Metrics(self.registry))
         self._next = 0
 
     async def judge(
@@ -154,3 +155,33 @@ async def test_hour_that_is_over_is_counted_once() -> None:
 
     assert len(world.books.asked) <= 3
     assert min(world.books.asked) >= world.clock.now() - timedelta(hours=2)
+
+
+async def test_report_is_of_this_minute_and_says_how_many_hours_are_missing() -> None:
+    world = World()
+    await world.judge(3, 0.1)
+    first = await world.estimates.latest()
+    asked = len(world.books.asked)
+
+    assert await world.estimates.latest() is first
+    assert len(world.books.asked) == asked
+    assert first.hours_missing > 0
+
+    world.clock.advance(60)
+    assert (await world.estimates.latest()).at == world.clock.now()
+
+
+async def test_whoever_asks_has_the_missing_hours_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filterd.quality._CATCH_UP_SECONDS", 0.0)
+    world = World()
+    counting = asyncio.create_task(world.estimates.catch_up())
+    await asyncio.sleep(0)
+    assert not world.books.asked
+
+    for _ in range(50):
+        report = await world.estimates.latest()
+        await asyncio.sleep(0)
+
+    assert report.hours_missing == 0
+    assert len(set(world.books.asked)) > 160
+    counting.cancel()

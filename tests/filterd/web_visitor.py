@@ -22,13 +22,18 @@ from filterd.core.networks import Networks
 from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
+from filterd.promotion import Promoter
+from filterd.quality import QualityEstimates
 from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.traffic import TrafficBooks
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.figures import FigureParts
+from filterd.web.model_parts import ModelParts
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -102,8 +107,26 @@ class House:
             await visitor.client.aclose()
 
 
+def no_models(store: MemoryStore) -> ModelParts:
+    """A registry with nothing in it."""
+    registry = Registry(Path("/nonexistent/models"), Path("/nonexistent/package"))
+    promoter = Promoter(lambda: registry, store)
+    return ModelParts(registry=lambda: registry, pinned=dict, serving=dict, promoter=promoter, books=store)
+
+
+def some_figures(store: MemoryStore) -> FigureParts:
+    """Figures of what is in the store."""
+    return FigureParts(
+        traffic=TrafficBooks(store.review, store.clock),
+        estimates=QualityEstimates(store.quality, models=dict, clock=store.clock),
+        questions=store.quality,
+        probes={"scanners": lambda: True, "store": lambda: store.failure is None},
+    )
+
+
 def a_house(
-    settings: WebSettings | None = None, configure: Callable[[WebParts], WebParts] = lambda parts: parts
+    settings: WebSettings | None = None,
+    configure: Callable[[WebParts], WebParts] = lambda parts: parts,
 ) -> House:
     """The pages on a store in memory."""
     clock, relay = FixedClock(), RecordingRelay()
@@ -160,12 +183,33 @@ def a_house(
                 metrics=metrics,
                 events=events,
             ),
+            models=no_models(store),
+            figures=some_figures(store),
             **shared,
         )
     )
-    own: dict[str, Any] = {"questions": store.quality, "examples": store, "rules": store.rules, "undoing": undoing}
-    app = build_app(ApiParts(**own, **shared), parts)
+    app = build_app(api_parts(parts, store), parts)
     return House(app, store, relay, clock, metrics, parts)
+
+
+def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
+    """What the API works on beside these pages."""
+    return ApiParts(
+        quarantine=store,
+        ledger=store,
+        examples=store,
+        tokens=store,
+        questions=store.quality,
+        rules=store.rules,
+        undoing=parts.undoing,
+        models=parts.models,
+        figures=parts.figures,
+        review=parts.review,
+        releaser=parts.releaser,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        events=parts.events,
+    )
 
 
 def routes_of(app: Starlette) -> Sequence[Any]:

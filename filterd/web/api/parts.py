@@ -18,9 +18,12 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
+from filterd.review_ports import Review
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
+from filterd.web.figures import FigureParts
+from filterd.web.model_parts import ModelParts
 
 MAX_PAGE = 200
 """Rows of one answer."""
@@ -38,6 +41,9 @@ class ApiParts:
     questions: Questions
     rules: RuleBook
     undoing: Undoing
+    models: ModelParts
+    figures: FigureParts
+    review: Review
     releaser: Releaser
     clock: Clock
     metrics: Metrics

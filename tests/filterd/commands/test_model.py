@@ -37,7 +37,7 @@ def _in_service(capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
     assert _run("model", "list") == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
-    return [row[1] for row in rows if row[0] == "email" and row[2] == "in service"]
+    return [row[1] for row in rows if row[0] == "email" and "in service" in row[2]]
 
 
 def test_rollback_after_two_promotions_puts_the_first_back(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,3 +93,28 @@ def test_changes_of_models_are_in_the_audit_trail(tmp_path: Path, capsys: pytest
         rows = database.execute("SELECT event, target FROM audit ORDER BY id").fetchall()
 
     assert rows == [("promoted", FIRST), ("promoted", SECOND), ("rolled back to", FIRST)]
+
+
+def test_rollback_after_one_promotion_serves_the_bundle_in_the_package_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = _in_service(capsys)
+    assert _run("model", "promote", "email", FIRST) == 0
+
+    assert _run("model", "rollback", "email") == 0
+
+    assert _in_service(capsys) == before
+    assert _run("model", "promote", "email", FIRST) == 0
+
+
+def test_list_names_what_each_bundle_is_there_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("promote", "email", FIRST), ("promote", "email", SECOND), ("shadow", "email", FIRST)):
+        assert _run("model", *arguments) == 0
+    capsys.readouterr()
+
+    assert _run("model", "list") == 0
+
+    rows = [line.split("\t")[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert ["email", SECOND, "in service"] in rows
+    assert ["email", FIRST, "on trial, previous"] in rows
+    assert [row[2] for row in rows if row[0] == "sms"] == ["in service, packaged"]
