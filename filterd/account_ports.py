@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from filterd.core.access import Person, Role
+from filterd.core.access import Person, Reach, Role
+from filterd.core.digest import Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Account:
     """Issuer and subject at the OpenID provider, separated by a space; empty for a local account."""
     language: str = ""
     """Of the pages and digests; empty follows the browser."""
+    digest: Schedule | None = None
+    """When they get one; None follows the settings."""
     is_disabled: bool = False
     created_at: datetime
 
@@ -36,6 +39,16 @@ class Account:
         return Person(
             name=self.name, role=self.role, addresses=frozenset(self.addresses), domains=frozenset(self.domains)
         )
+
+    @property
+    def mailbox(self) -> str:
+        """Where their digests go: their name, or the first of their addresses; empty where neither takes mail."""
+        return next((address for address in (self.name, *self.addresses) if "@" in address), "")
+
+    @property
+    def digest_reach(self) -> Reach:
+        """Whose messages their digests tell of: an administrator is not told of everybody's."""
+        return Reach(addresses=self.person.addresses) if self.person.is_administrator else self.person.reach
 
 
 class Accounts(Protocol):
@@ -58,9 +71,9 @@ class Accounts(Protocol):
         ...
 
     async def change_account(self, account: Account, by: str) -> None:
-        """Put ``account`` in the place of the one of its name. Its sessions end unless only the language changed.
+        """Put ``account`` in the place of the one of its name. Raises NotFound.
 
-        Raises NotFound.
+        Its sessions end unless only the language or the digest changed.
         """
         ...
 

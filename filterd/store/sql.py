@@ -42,6 +42,7 @@ from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine,
 from filterd.store.accounts import SqlAccounts
 from filterd.store.bin import SqlBin
 from filterd.store.deeds import SqlDeeds
+from filterd.store.digests import SqlDigests
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
@@ -101,6 +102,7 @@ class SqlStore:
         self._exit = AsyncExitStack()
         self.quality = SqlQuality(self._read, self._write, clock)
         self.accounts = SqlAccounts(self._read, self._write, clock)
+        self.digests = SqlDigests(self._read, self._write, clock)
         self.rules = SqlRules(self._read, self._write, clock)
         self.review = SqlReview(self._read)
         self.bin = SqlBin(self._read, self._write, clock)
