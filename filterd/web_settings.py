@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from filterd.setting_types import Network, Section
+from filterd.core.digest import Rhythm, Schedule
+from filterd.setting_types import Mailbox, Network, Section
+from filterd.zones import known_zone
+
+
+class DigestSettings(Section):
+    """Mail that tells people what is held for them, with links that act on it."""
+
+    sender: Mailbox = Field("", description="Address digests come from; empty sends none.")
+    rhythm: Literal["off", "daily", "workdays", "weekly"] = Field(
+        "daily", description="For everybody who has not chosen: workdays are Monday to Friday, weekly is Monday."
+    )
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+        "07:00", description="Time of day for them."
+    )
+    zone: Annotated[str, AfterValidator(known_zone)] = Field("UTC", description="Time zone for them, its IANA name.")
+    link_days: Annotated[int, Field(ge=1, le=60)] = Field(5, description="Days the links of a digest work.")
+    max_items: Annotated[int, Field(ge=1, le=500)] = Field(
+        50, description="Messages in one digest, the newest; it says how many more there are."
+    )
+
+    @property
+    def schedule(self) -> Schedule:
+        """For everybody who has not chosen."""
+        return Schedule(rhythm=Rhythm(self.rhythm), at=time.fromisoformat(self.at), zone=self.zone)
 
 
 class WebSettings(Section):
@@ -21,3 +46,4 @@ class WebSettings(Section):
         (), description="Reverse proxies whose X-Forwarded-For is believed, for counting failed tries to sign in."
     )
     language: Literal["en", "de"] = Field("en", description="Language where neither account nor browser names one.")
+    digest: DigestSettings = DigestSettings()
