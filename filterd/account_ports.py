@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from filterd.core.access import Person, Reach, Role
+from filterd.core.access import Person, Role
 from filterd.core.digest import Schedule
 
 
@@ -46,9 +46,9 @@ class Account:
         return next((address for address in (self.name, *self.addresses) if "@" in address), "")
 
     @property
-    def digest_reach(self) -> Reach:
-        """Whose messages their digests tell of: an administrator is not told of everybody's."""
-        return Reach(addresses=self.person.addresses) if self.person.is_administrator else self.person.reach
+    def digest_person(self) -> Person:
+        """Who their digests tell and whose links act: an administrator is told of no more than their own messages."""
+        return replace(self.person, role=Role.USER) if self.person.is_administrator else self.person
 
 
 class Accounts(Protocol):

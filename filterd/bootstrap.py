@@ -116,6 +116,15 @@ def _web(
     return web_app(config, store, releaser, scanners, metrics, events, routes(config.sms, webhooks))
 
 
+async def _digests(
+    config: Config, store: SqlStore, relay: SmtpRelay, hostname: str, metrics: Metrics, events: log.Events
+) -> None:
+    """Send digests until cancelled."""
+    from filterd.bootstrap_web import digest_keeper
+
+    await digest_keeper(config, store, relay, hostname, metrics, events).watch()
+
+
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
     """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
     clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), parent.events_of(config)
@@ -260,6 +269,8 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         quality = QualityKeeper(store.quality, models=lambda: scanners.models, clock=clock, metrics=metrics)
         tasks |= {"chores": lambda: keeper.chores(store), "quality": quality.watch}
         tasks["guard"] = model_keeper.guard
+        if config.web.digest.sender:
+            tasks["digests"] = partial(_digests, config, store, relay, settings.stamp.hostname, metrics, events)
         if learning.spool_dir:
             tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(

@@ -10,19 +10,23 @@ from filterd import state
 from filterd.actions import Actions
 from filterd.clock import SystemClock
 from filterd.core.networks import Networks
+from filterd.digest_keeper import DigestKeeper
 from filterd.http_server import AsgiApp
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.model_files import registry_of
+from filterd.ports import Relay
 from filterd.release import Releaser
 from filterd.review_ports import MailReader
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.settings import Config
 from filterd.store.sql import SqlStore
+from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.digest_mail import DigestMails
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -58,6 +62,16 @@ def web_app(
         return build_app(api, None, routes)
     passwords, accounts = Passwords(), store.accounts
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
+    actions = Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=desk,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
     pages = WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
@@ -79,22 +93,32 @@ def web_app(
         examples=store,
         rules=store.rules,
         rule_desk=desk,
-        actions=Actions(
-            quarantine=store,
-            review=store.review,
-            ledger=store,
-            rules=desk,
-            releaser=releaser,
-            clock=clock,
-            metrics=metrics,
-            events=events,
-        ),
+        actions=actions,
         bin=store.bin,
         undoing=undoing,
         ledger=store,
         releaser=releaser,
+        tickets=TicketDesk(store.digests, accounts, store, actions, clock=clock, events=events),
         clock=clock,
         metrics=metrics,
         events=events,
     )
     return build_app(api, pages, routes)
+
+
+def digest_keeper(
+    config: Config, store: SqlStore, relay: Relay, hostname: str, metrics: Metrics, events: Events
+) -> DigestKeeper:
+    """What sends digests. Raises ConfigError."""
+    return DigestKeeper(
+        accounts=store.accounts,
+        digests=store.digests,
+        tickets=store.digests,
+        review=store.review,
+        relay=relay,
+        compose=DigestMails(config.web, Renderer(), hostname=hostname, key=state.secret_of(config)),
+        settings=config.web.digest,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
+    )

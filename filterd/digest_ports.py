@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Protocol
 
+from filterd.account_ports import Account
 from filterd.core.digest import Verb
 from filterd.core.envelope import MessageId
+from filterd.ports import HeldSummary
 
 TICKET_DAYS = 30
 """Days a ticket is kept after it has expired, so that whoever comes late is told so."""
@@ -51,6 +53,40 @@ class Ticket:
     verb: Verb
     expires_at: datetime
     used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestItem:
+    """One held message of a digest."""
+
+    held: HeldSummary
+    threshold: float | None
+    """The probability that it is held from, [0, 1], where that decided."""
+    secrets: Mapping[Verb, str]
+    """What can be done with it, and the secret of the link that does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """What somebody is told."""
+
+    account: Account
+    slot: datetime
+    zone: tzinfo
+    """Theirs."""
+    items: Sequence[DigestItem]
+    """The newest first."""
+    count: int
+    """Messages that are new, those without room in ``items`` included."""
+    link_days: int
+
+
+class Composer(Protocol):
+    """Makes the mail of a digest."""
+
+    def __call__(self, digest: Digest) -> tuple[str, bytes]:
+        """Its Message-ID, the same for one account and slot, and the mail. Raises UsageError for no mail address."""
+        ...
 
 
 class Tickets(Protocol):

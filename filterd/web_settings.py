@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import time
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from filterd.core.digest import Rhythm, Schedule
 from filterd.setting_types import Mailbox, Network, Section
@@ -47,3 +47,9 @@ class WebSettings(Section):
     )
     language: Literal["en", "de"] = Field("en", description="Language where neither account nor browser names one.")
     digest: DigestSettings = DigestSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WebSettings:
+        if self.digest.sender and not self.enabled:
+            raise ValueError("web.digest.sender needs web.enabled: links of digests lead to the pages")
+        return self

@@ -33,6 +33,7 @@ from filterd.web.pages.history import history_pages
 from filterd.web.pages.quarantine import quarantine_pages
 from filterd.web.pages.rules import rules_pages
 from filterd.web.pages.sign_in import sign_in_pages
+from filterd.web.pages.ticket import ticket_pages
 from filterd.web.pages.undo import undo_pages
 from filterd.web.parts import WebParts
 from filterd.web.problem import problem, problem_of
@@ -61,6 +62,7 @@ def _build_pages(parts: WebParts) -> Starlette:
         *quarantine_pages(parts),
         *history_pages(parts),
         *rules_pages(parts),
+        *ticket_pages(parts),
         *undo_pages(parts),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: partial(_refused, parts)})

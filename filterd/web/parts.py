@@ -15,6 +15,7 @@ from filterd.release import Releaser
 from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
+from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -45,6 +46,7 @@ class WebParts:
     undoing: Undoing
     ledger: FeedbackLedger
     releaser: Releaser
+    tickets: TicketDesk
     clock: Clock
     metrics: Metrics
     events: Events

@@ -26,6 +26,7 @@ from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
@@ -133,6 +134,16 @@ def a_house(
     }
     undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
+    actions = Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=desk,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
     parts = configure(
         WebParts(
             settings=settings,
@@ -150,16 +161,8 @@ def a_house(
             rule_desk=desk,
             bin=store.bin,
             undoing=undoing,
-            actions=Actions(
-                quarantine=store,
-                review=store.review,
-                ledger=store,
-                rules=desk,
-                releaser=releaser,
-                clock=clock,
-                metrics=metrics,
-                events=events,
-            ),
+            actions=actions,
+            tickets=TicketDesk(store.digests, accounts, store, actions, clock=clock, events=events),
             **shared,
         )
     )
