@@ -27,6 +27,7 @@ from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.digest_mail import DigestMails
+from filterd.web.oidc import OpenIdProvider
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -84,6 +85,7 @@ def web_app(
             clock=clock,
             key=state.secret_of(config),
         ),
+        provider=_provider(config),
         passwords=passwords,
         accounts=accounts,
         tokens=store,
@@ -104,6 +106,12 @@ def web_app(
         events=events,
     )
     return build_app(api, pages, routes)
+
+
+def _provider(config: Config) -> OpenIdProvider | None:
+    if not config.web.oidc.issuer:
+        return None
+    return OpenIdProvider(config.web.oidc, f"{config.web.public_url}/sign-in/callback", SystemClock())
 
 
 def digest_keeper(

@@ -181,6 +181,14 @@ class Events:
         """Somebody signed in (``opened``), was ``refused``, or has to wait (``throttled``)."""
         self._log.info("sign_in", account=self._name(name), result=result)
 
+    def provider_refused(self, why: str) -> None:
+        """Whoever came back from the OpenID provider was not let in."""
+        self._log.warning("sign_in.provider_refused", why=why)
+
+    def provider_failed(self, error: str) -> None:
+        """The OpenID provider did not answer as it should."""
+        self._log.warning("sign_in.provider_failed", error=error)
+
     def deleted(self, id: str, by: str) -> None:
         """A person deleted a held message."""
         self._log.info("quarantine.deleted", id=id, by=self._name(by))

@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from filterd.core.digest import Rhythm, Schedule
-from filterd.setting_types import Mailbox, Network, Section
+from filterd.setting_types import Mailbox, Network, Secret, Section
 from filterd.zones import known_zone
+
+_ISSUER = r"^$|^https://[^/?#\s]+(/[^?#\s]*)?$|^http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?$"
+"""HTTPS, but on this machine."""
 
 
 class DigestSettings(Section):
@@ -34,6 +37,40 @@ class DigestSettings(Section):
         return Schedule(rhythm=Rhythm(self.rhythm), at=time.fromisoformat(self.at), zone=self.zone)
 
 
+class OidcSettings(Section):
+    """Signing in at an OpenID provider (OpenID Connect Core 1.0, code flow with PKCE)."""
+
+    issuer: Annotated[str, Field(pattern=_ISSUER)] = Field(
+        "", description="The provider's issuer URL, as it calls itself; empty turns it off."
+    )
+    client_id: str = Field("", description="Name of this filter at the provider.")
+    client_secret: Secret = Field(Secret(), description="Its secret there; empty for a public client.")
+    name: str = Field("OpenID", description="What the button calls the provider.")
+    scopes: tuple[str, ...] = Field(("openid", "email", "profile"), description="Scopes that are asked for.")
+    address_claims: tuple[str, ...] = Field(
+        ("email",), description="Claims that hold addresses of theirs, text or lists; email only if it is verified."
+    )
+    groups_claim: str = Field("groups", description="Claim that lists groups.")
+    administrators: tuple[str, ...] = Field(
+        (), description="Groups or verified e-mail addresses of administrators; with either list, roles follow both."
+    )
+    moderators: tuple[str, ...] = Field(
+        (),
+        description="Groups or verified e-mail addresses of moderators: of the domains of their addresses.",
+    )
+    creates_accounts: bool = Field(
+        True, description="Make an account for whoever the provider names; off, for those only who were given one."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OidcSettings:
+        if self.issuer and not self.client_id:
+            raise ValueError("web.oidc.issuer needs web.oidc.client_id")
+        if "openid" not in self.scopes:
+            raise ValueError("web.oidc.scopes needs openid")
+        return self
+
+
 class WebSettings(Section):
     """The web pages: quarantine, explanations, models, accounts."""
 
@@ -47,6 +84,7 @@ class WebSettings(Section):
     )
     language: Literal["en", "de"] = Field("en", description="Language where neither account nor browser names one.")
     digest: DigestSettings = DigestSettings()
+    oidc: OidcSettings = OidcSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> WebSettings:

@@ -30,6 +30,7 @@ from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
 from filterd.web.pages.account import account_pages
 from filterd.web.pages.history import history_pages
+from filterd.web.pages.provider import provider_pages
 from filterd.web.pages.quarantine import quarantine_pages
 from filterd.web.pages.rules import rules_pages
 from filterd.web.pages.sign_in import sign_in_pages
@@ -58,6 +59,7 @@ def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRout
 def _build_pages(parts: WebParts) -> Starlette:
     routes = [
         *sign_in_pages(parts),
+        *provider_pages(parts),
         *account_pages(parts),
         *quarantine_pages(parts),
         *history_pages(parts),

@@ -17,6 +17,7 @@ from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
 from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
+from filterd.web.oidc import OpenIdProvider
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
 from filterd.web.sign_in import SignIn
@@ -32,6 +33,8 @@ class WebParts:
     """Reverse proxies that say who their client is."""
     renderer: Renderer
     sign_in: SignIn
+    provider: OpenIdProvider | None = None
+    """Where people may sign in instead; None where that is not set."""
     passwords: Passwords
     accounts: Accounts
     tokens: TokenStore
