@@ -323,9 +323,9 @@ class SqlStore:
 
     # TokenStore
 
-    async def add_token(self, token: Token, secret_sha256: str) -> None:
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:
         """See ``ports.TokenStore``."""
-        await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256))
+        await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256, by=by))
 
     async def find_token(self, secret_sha256: str) -> Token | None:
         """See ``ports.TokenStore``."""
@@ -335,9 +335,9 @@ class SqlStore:
         """See ``ports.TokenStore``."""
         return await self._read(tokens.listed)
 
-    async def revoke_token(self, name: str) -> None:
+    async def revoke_token(self, name: str, by: str) -> None:
         """See ``ports.TokenStore``."""
-        await self._write(partial(tokens.revoke, name=name, now=self._clock.now()))
+        await self._write(partial(tokens.revoke, name=name, by=by, now=self._clock.now()))
 
     # Upkeep
 

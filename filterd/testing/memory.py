@@ -415,7 +415,7 @@ class MemoryStore:
         known.state = state or known.state
         known.due_at = now + timedelta(seconds=delay_seconds)
 
-    async def add_token(self, token: Token, secret_sha256: str) -> None:
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.TokenStore``."""
         self._check()
         if token.name in self._tokens:
@@ -432,7 +432,7 @@ class MemoryStore:
         self._check()
         return tuple(self._tokens[name][0] for name in sorted(self._tokens))
 
-    async def revoke_token(self, name: str) -> None:
+    async def revoke_token(self, name: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.TokenStore``."""
         self._check()
         if name not in self._tokens:

@@ -29,12 +29,14 @@ from filterd.web.api.verdicts import verdict_routes
 from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
 from filterd.web.pages.account import account_pages
+from filterd.web.pages.accounts import accounts_pages
 from filterd.web.pages.history import history_pages
 from filterd.web.pages.provider import provider_pages
 from filterd.web.pages.quarantine import quarantine_pages
 from filterd.web.pages.rules import rules_pages
 from filterd.web.pages.sign_in import sign_in_pages
 from filterd.web.pages.ticket import ticket_pages
+from filterd.web.pages.tokens import tokens_pages
 from filterd.web.pages.undo import undo_pages
 from filterd.web.parts import WebParts
 from filterd.web.problem import problem, problem_of
@@ -61,6 +63,8 @@ def _build_pages(parts: WebParts) -> Starlette:
         *sign_in_pages(parts),
         *provider_pages(parts),
         *account_pages(parts),
+        *accounts_pages(parts),
+        *tokens_pages(parts),
         *quarantine_pages(parts),
         *history_pages(parts),
         *rules_pages(parts),
