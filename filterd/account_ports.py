@@ -42,8 +42,9 @@ class Account:
 
     @property
     def mailbox(self) -> str:
-        """Where their digests go: their name, or the first of their addresses; empty where neither takes mail."""
-        return next((address for address in (self.name, *self.addresses) if "@" in address), "")
+        """Where their digests go: their name where it is an address of theirs still, else the first that takes mail."""
+        own = [address for address in self.addresses if "@" in address]
+        return self.name if self.name in own else next(iter(own), "")
 
     @property
     def digest_person(self) -> Person:

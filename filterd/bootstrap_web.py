@@ -63,16 +63,7 @@ def web_app(
         return build_app(api, None, routes)
     passwords, accounts = Passwords(), store.accounts
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
-    actions = Actions(
-        quarantine=store,
-        review=store.review,
-        ledger=store,
-        rules=desk,
-        releaser=releaser,
-        clock=clock,
-        metrics=metrics,
-        events=events,
-    )
+    actions = _actions(store, desk, releaser, metrics, events)
     pages = WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
@@ -106,6 +97,19 @@ def web_app(
         events=events,
     )
     return build_app(api, pages, routes)
+
+
+def _actions(store: SqlStore, rules: RuleDesk, releaser: Releaser, metrics: Metrics, events: Events) -> Actions:
+    return Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=rules,
+        releaser=releaser,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
+    )
 
 
 def _provider(config: Config) -> OpenIdProvider | None:

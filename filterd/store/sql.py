@@ -91,9 +91,8 @@ class SqlStore:
         self._keep = keep or Retention()
         self._write_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=True)
         self._read_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=False)
-        is_sqlite = sqlite_path(url) is not None
         self._writer = GroupWriter(
-            create_thread_engine(url, timeout_seconds=timeout_seconds) if is_sqlite else self._write_engine,
+            create_thread_engine(url, timeout_seconds=timeout_seconds) if sqlite_path(url) else self._write_engine,
             name=self._name,
             window_seconds=group_commit_seconds,
             timeout_seconds=timeout_seconds,

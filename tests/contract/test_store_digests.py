@@ -93,7 +93,7 @@ async def test_nobody_has_a_digest_without_an_account(store: Store, slot: dateti
     assert await store.digests.find_ticket(SECRET) is None
 
 
-async def test_ticket_is_used_by_one_of_many(store: Store, other: Store, slot: datetime, clock: FixedClock) -> None:
+async def test_d10_ticket_is_used_by_one_of_many(store: Store, other: Store, slot: datetime, clock: FixedClock) -> None:
     await store.digests.add_tickets({SECRET: a_ticket(clock), "b" * 64: a_ticket(clock, verb=Verb.DELETE)})
     assert await other.digests.find_ticket(SECRET) == a_ticket(clock)
 
@@ -113,7 +113,7 @@ async def test_ticket_that_is_reopened_is_used_once_more(store: Store, slot: dat
     assert not await store.digests.use_ticket(SECRET)
 
 
-async def test_ticket_is_not_used_after_its_days_nor_one_there_is_not(
+async def test_d10_ticket_is_not_used_after_its_days_nor_one_there_is_not(
     store: Store, slot: datetime, clock: FixedClock
 ) -> None:
     await store.digests.add_tickets({SECRET: a_ticket(clock)})

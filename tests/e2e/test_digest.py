@@ -56,7 +56,7 @@ def delivered(gateway: Gateway) -> list[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_held_message_is_told_of_once_and_released_once_by_its_link(gateway: Gateway) -> None:
+def test_d10_held_message_is_told_of_once_and_released_once_by_its_link(gateway: Gateway) -> None:
     with smtplib.SMTP("127.0.0.1", gateway.ports.smtp, local_hostname="client.example", timeout=30) as client:
         client.sendmail("eve@example.com", [BOB], SPAM)
     assert not delivered(gateway)

@@ -198,6 +198,21 @@ async def test_some_get_no_digest(post: Mailboxes, more: dict[str, Any]) -> None
     assert not post.mails
 
 
+@pytest.mark.parametrize(
+    ("addresses", "mailbox"),
+    [((ANN,), ANN), (("new@example.org",), "new@example.org"), (("15550001", "a@example.org", ANN), ANN)],
+    ids=["name", "name was theirs once", "name is one of them"],
+)
+async def test_digest_goes_to_an_address_that_is_theirs_now(
+    post: Mailboxes, addresses: tuple[str, ...], mailbox: str
+) -> None:
+    await post.open(addresses=addresses)
+    await post.hold(mailbox)
+    await post.tomorrow()
+
+    assert [r.address for r in post.hop.sent[0][0].recipients] == [mailbox]
+
+
 async def test_digest_comes_when_one_chose(post: Mailboxes) -> None:
     """The clock starts at midnight, UTC, on a Thursday."""
     await post.open(digest=Schedule.of("workdays 15:00 Asia/Kathmandu"))

@@ -40,7 +40,7 @@ async def held(post: Mailboxes) -> list[tuple[str, ...]]:
     return [row.recipients for row in found]
 
 
-async def test_link_scanner_that_follows_every_link_changes_nothing(post: Mailboxes) -> None:
+async def test_d10_link_scanner_that_follows_every_link_changes_nothing(post: Mailboxes) -> None:
     paths = await links(post)
     scanner = post.house.stranger()
     for path in paths * 2:
@@ -55,7 +55,7 @@ async def test_link_scanner_that_follows_every_link_changes_nothing(post: Mailbo
         assert "<form" in (await scanner.get(path)).text
 
 
-async def test_page_says_what_will_happen_to_which_message_and_shows_no_body(post: Mailboxes) -> None:
+async def test_d10_page_says_what_will_happen_to_which_message_and_shows_no_body(post: Mailboxes) -> None:
     paths = await links(post)
     page = await post.house.stranger().get(paths[TEACH])
 
@@ -67,7 +67,7 @@ async def test_page_says_what_will_happen_to_which_message_and_shows_no_body(pos
     assert page.text.count("<button") == 1
 
 
-async def test_button_releases_once(post: Mailboxes) -> None:
+async def test_d10_button_releases_once(post: Mailboxes) -> None:
     path = (await links(post))[RELEASE]
     stranger = post.house.stranger()
     first, second = await stranger.client.post(path), await stranger.client.post(path)
@@ -80,7 +80,7 @@ async def test_button_releases_once(post: Mailboxes) -> None:
     assert not list(post.house.store.ledger.standing())
 
 
-async def test_button_that_is_pressed_ten_times_at_once_releases_once(post: Mailboxes) -> None:
+async def test_d10_button_that_is_pressed_ten_times_at_once_releases_once(post: Mailboxes) -> None:
     path = (await links(post))[RELEASE]
     stranger = post.house.stranger()
     answers = await asyncio.gather(*(stranger.client.post(path) for _ in range(10)))
@@ -126,7 +126,7 @@ async def test_second_link_of_the_same_message_finds_it_gone(post: Mailboxes) ->
     assert "<form" not in answer.text
 
 
-async def test_link_reaches_the_recipients_of_its_account_only(post: Mailboxes) -> None:
+async def test_d10_link_reaches_the_recipients_of_its_account_only(post: Mailboxes) -> None:
     path = (await links(post, ANN, BOB))[RELEASE]
     page = await post.house.stranger().get(path)
     assert BOB not in page.text
@@ -136,7 +136,7 @@ async def test_link_reaches_the_recipients_of_its_account_only(post: Mailboxes) 
     assert await held(post) == [(BOB,)]
 
 
-async def test_link_of_an_administrator_reaches_no_more_than_their_digest(post: Mailboxes) -> None:
+async def test_d10_link_of_an_administrator_reaches_no_more_than_their_digest(post: Mailboxes) -> None:
     await post.open("root@example.org", role=Role.ADMINISTRATOR)
     await post.hold("root@example.org", BOB)
     await post.tomorrow()
@@ -151,7 +151,9 @@ async def test_link_of_an_administrator_reaches_no_more_than_their_digest(post: 
     [({"addresses": (BOB,)}, 200), ({"is_disabled": True}, 404), ({"role": Role.AUDITOR}, 404)],
     ids=["lost-address", "disabled", "auditor"],
 )
-async def test_link_of_who_may_no_more_does_nothing(post: Mailboxes, change: dict[str, object], status: int) -> None:
+async def test_d10_link_of_who_may_no_more_does_nothing(
+    post: Mailboxes, change: dict[str, object], status: int
+) -> None:
     path = (await links(post))[RELEASE]
     account = await post.house.store.accounts.find_account(ANN)
     assert account is not None
@@ -164,7 +166,7 @@ async def test_link_of_who_may_no_more_does_nothing(post: Mailboxes, change: dic
     assert not post.delivered
 
 
-async def test_expired_link_says_so_and_does_nothing(post: Mailboxes) -> None:
+async def test_d10_expired_link_says_so_and_does_nothing(post: Mailboxes) -> None:
     path = (await links(post))[RELEASE]
     post.house.clock.advance(5 * DAY_SECONDS)
     stranger = post.house.stranger()
@@ -177,7 +179,7 @@ async def test_expired_link_says_so_and_does_nothing(post: Mailboxes) -> None:
 
 
 @pytest.mark.parametrize("secret", ["x" * 43, "x", "..", "%2e%2e%2fetc", "a" * 2_000, "%00", "\u00e4"])
-async def test_link_that_was_made_up_leads_nowhere(post: Mailboxes, secret: str) -> None:
+async def test_d10_link_that_was_made_up_leads_nowhere(post: Mailboxes, secret: str) -> None:
     await links(post)
     for method in ("GET", "POST"):
         assert (await post.house.stranger().client.request(method, f"/d/{secret}")).status_code in {303, 404}
@@ -203,7 +205,7 @@ async def test_link_works_again_after_the_next_hop_did_not_take_the_message(
     assert post.delivered == [(ANN,)]
 
 
-async def test_button_that_another_site_presses_does_nothing(post: Mailboxes) -> None:
+async def test_d10_button_that_another_site_presses_does_nothing(post: Mailboxes) -> None:
     path = (await links(post))[RELEASE]
     answer = await post.house.stranger().client.post(path, headers={"sec-fetch-site": "cross-site"})
 
@@ -211,7 +213,7 @@ async def test_button_that_another_site_presses_does_nothing(post: Mailboxes) ->
     assert await held(post) == [(ANN,)]
 
 
-async def test_link_signs_nobody_in(post: Mailboxes) -> None:
+async def test_d10_link_signs_nobody_in(post: Mailboxes) -> None:
     path = (await links(post))[RELEASE]
     stranger = post.house.stranger()
     await stranger.get(path)
