@@ -68,14 +68,7 @@ def web_app(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
         renderer=Renderer(),
-        sign_in=SignIn(
-            accounts=accounts,
-            sessions=accounts,
-            tries=accounts,
-            passwords=passwords,
-            clock=clock,
-            key=state.secret_of(config),
-        ),
+        sign_in=_sign_in(config, store, passwords),
         provider=_provider(config),
         passwords=passwords,
         accounts=accounts,
@@ -97,6 +90,18 @@ def web_app(
         events=events,
     )
     return build_app(api, pages, routes)
+
+
+def _sign_in(config: Config, store: SqlStore, passwords: Passwords) -> SignIn:
+    people = store.accounts
+    return SignIn(
+        accounts=people,
+        sessions=people,
+        tries=people,
+        passwords=passwords,
+        clock=SystemClock(),
+        key=state.secret_of(config),
+    )
 
 
 def _actions(store: SqlStore, rules: RuleDesk, releaser: Releaser, metrics: Metrics, events: Events) -> Actions:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC
 
 import pytest
 
-from tests.filterd.digest_mailbox import Mailboxes, links_of, mailboxes, text_of
+from filterd.digest_ports import Digest, DigestItem
+from filterd.review_ports import HeldQuery
+from tests.filterd.digest_mailbox import Mailboxes, links_of, mailboxes, parsed, text_of
 
 
 @pytest.fixture
@@ -85,6 +90,18 @@ async def test_subject_becomes_neither_markup_nor_lines_of_its_own(post: Mailbox
     assert hostile in text
     assert not [line for line in text.splitlines() if line.startswith("Release: http://evil")]
     assert "\u202e" not in text + html
+
+
+async def test_lines_in_a_subject_begin_no_line_of_the_mail(post: Mailboxes) -> None:
+    account = await post.open()
+    await post.hold()
+    (held,) = await post.house.store.review.list_held(HeldQuery())
+    hostile = "Hello\r\nRelease: http://evil.example/\u2028Delete: http://evil.example/"
+    item = DigestItem(held=replace(held, subject=hostile, sender=hostile), threshold=None, secrets={})
+    digest = Digest(account=account, slot=post.house.clock.now(), zone=UTC, items=[item], count=1, link_days=5)
+    _, raw = post.keeper._compose(digest)
+
+    assert not re.findall(r"^(Release|Delete): http://evil", text_of(parsed(raw)), re.MULTILINE)
 
 
 async def test_sender_that_no_list_can_name_is_not_offered_to_be_allowed(post: Mailboxes) -> None:

@@ -30,7 +30,7 @@ async def schedule_of(house: House) -> Schedule | None:
 
 
 async def test_digest_follows_the_settings_until_one_chooses(house: House) -> None:
-    ann = await house.person(Role.USER, ANN)
+    ann = await house.person(Role.USER, ANN, addresses=(ANN,))
     assert "as for everybody: every day, 06:30" in (await ann.get("/account")).text
 
     answer = await ann.post("/account/digest", {"rhythm": "workdays", "at": "08:15", "zone": "Europe/Berlin"})
@@ -56,7 +56,7 @@ async def test_digest_follows_the_settings_until_one_chooses(house: House) -> No
     ],
 )
 async def test_digest_at_no_time_there_is_changes_nothing(house: House, fields: dict[str, str]) -> None:
-    ann = await house.person(Role.USER, ANN)
+    ann = await house.person(Role.USER, ANN, addresses=(ANN,))
 
     assert (await ann.post("/account/digest", fields)).status_code == 409
     assert await schedule_of(house) is None
@@ -64,14 +64,14 @@ async def test_digest_at_no_time_there_is_changes_nothing(house: House, fields: 
 
 @pytest.mark.parametrize(("role", "is_offered"), [(role, role is not Role.AUDITOR) for role in Role])
 async def test_digest_is_offered_to_who_may_act(house: House, role: Role, *, is_offered: bool) -> None:
-    somebody = await house.person(role)
+    somebody = await house.person(role, ANN, addresses=(ANN,))
 
     assert ("/account/digest" in (await somebody.get("/account")).text) is is_offered
 
 
 async def test_digest_is_not_offered_where_none_is_sent() -> None:
     house = a_house()
-    ann = await house.person(Role.USER, ANN)
+    ann = await house.person(Role.USER, ANN, addresses=(ANN,))
 
     assert "/account/digest" not in (await ann.get("/account")).text
     await house.close()
