@@ -31,7 +31,7 @@ ONE_HOME = {
     "sqlalchemy": ("filterd/store/",),
     "alembic": ("filterd/store/",),
     "fastapi": ("filterd/web/", "filterd/edges/webhooks/"),
-    "starlette": ("filterd/web/", "filterd/edges/webhooks/"),
+    "starlette": ("filterd/web/", "filterd/edges/webhooks/", "filterd/bootstrap_web.py"),
     "uvicorn": ("filterd/http_server.py",),
     "prometheus_client": ("filterd/metrics.py", "filterd/admin.py", "filterd/bootstrap.py", "filterd/parent.py"),
     "tensorflow": ("trainer/",),
