@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from filterd.core.access import Person, Role
+from filterd.core.digest import Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Account:
     """Issuer and subject at the OpenID provider, separated by a space; empty for a local account."""
     language: str = ""
     """Of the pages and digests; empty follows the browser."""
+    digest: Schedule | None = None
+    """When they get one; None follows the settings."""
     is_disabled: bool = False
     created_at: datetime
 
@@ -36,6 +39,17 @@ class Account:
         return Person(
             name=self.name, role=self.role, addresses=frozenset(self.addresses), domains=frozenset(self.domains)
         )
+
+    @property
+    def mailbox(self) -> str:
+        """Where their digests go: their name where it is an address of theirs still, else the first that takes mail."""
+        own = [address for address in self.addresses if "@" in address]
+        return self.name if self.name in own else next(iter(own), "")
+
+    @property
+    def digest_person(self) -> Person:
+        """Who their digests tell and whose links act: an administrator is told of no more than their own messages."""
+        return replace(self.person, role=Role.USER) if self.person.is_administrator else self.person
 
 
 class Accounts(Protocol):
@@ -58,9 +72,9 @@ class Accounts(Protocol):
         ...
 
     async def change_account(self, account: Account, by: str) -> None:
-        """Put ``account`` in the place of the one of its name. Its sessions end unless only the language changed.
+        """Put ``account`` in the place of the one of its name. Raises NotFound.
 
-        Raises NotFound.
+        Its sessions end unless only the language or the digest changed.
         """
         ...
 

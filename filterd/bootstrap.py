@@ -137,6 +137,15 @@ def _web(
     return web_app(config, store, releaser, scanners, seen, figures, metrics, events, routes(config.sms, webhooks))
 
 
+async def _digests(
+    config: Config, store: SqlStore, relay: SmtpRelay, hostname: str, metrics: Metrics, events: log.Events
+) -> None:
+    """Send digests until cancelled."""
+    from filterd.bootstrap_web import digest_keeper
+
+    await digest_keeper(config, store, relay, hostname, metrics, events).watch()
+
+
 async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
     """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
     clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), parent.events_of(config)
@@ -180,23 +189,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     )
     rules = RuleKeeper(store.rules, pipeline, clock=clock, metrics=metrics)
     await rules.try_refresh()
-    learning = config.learning
-    caps = Caps(
-        reporter_daily=learning.reporter_daily, sender_daily=learning.sender_daily, campaign=learning.campaign_reports
-    )
-    reports = ReportKeeper(
-        memory,
-        store,
-        weigh=partial(weights, caps=caps),
-        followers=[
-            CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
-        ],
-        polled=[CalibrationKeeper(calibrations, store.quality, models=lambda: scanners.models, metrics=metrics)],
-        clock=clock,
-        metrics=metrics,
-        days=learning.memory_days,
-        most=learning.memory_size,
-    )
+    reports = _report_keeper(config, store, scanners, memory, correction, calibrations, metrics)
     by_mail = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
     by_spool = Labeller(store, origin="spool", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
@@ -210,7 +203,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         events=events,
         hostname=settings.stamp.hostname,
         has_room=lambda: has_room(store),
-        reports=ReportDesk(learning, MailReports(scanners, by_mail, events=events).take),
+        reports=ReportDesk(config.learning, MailReports(scanners, by_mail, events=events).take),
     )
     adapters = adapters_of(config.sms)
     judge = SmsJudge(
@@ -284,8 +277,10 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
-        if learning.spool_dir:
-            tasks["spool"] = ReportSpool(Path(learning.spool_dir), by_spool, clock=clock, events=events).watch
+        if config.web.digest.sender:
+            tasks["digests"] = partial(_digests, config, store, relay, settings.stamp.hostname, metrics, events)
+        if config.learning.spool_dir:
+            tasks["spool"] = ReportSpool(Path(config.learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(
         events=events,
         edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
@@ -293,6 +288,35 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
         probes=probes,
         is_broken=lambda: keeper.is_broken,
         reload=reload,
+    )
+
+
+def _report_keeper(
+    config: Config,
+    store: SqlStore,
+    scanners: ScannerPool,
+    memory: ReportedMemory,
+    correction: SiteWeights,
+    calibrations: SiteCalibrations,
+    metrics: Metrics,
+) -> ReportKeeper:
+    """What brings people's labels to bear on near copies, words and calibration."""
+    learning = config.learning
+    caps = Caps(
+        reporter_daily=learning.reporter_daily, sender_daily=learning.sender_daily, campaign=learning.campaign_reports
+    )
+    return ReportKeeper(
+        memory,
+        store,
+        weigh=partial(weights, caps=caps),
+        followers=[
+            CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
+        ],
+        polled=[CalibrationKeeper(calibrations, store.quality, models=lambda: scanners.models, metrics=metrics)],
+        clock=SystemClock(),
+        metrics=metrics,
+        days=learning.memory_days,
+        most=learning.memory_size,
     )
 
 

@@ -10,21 +10,26 @@ from filterd import state
 from filterd.actions import Actions
 from filterd.clock import SystemClock
 from filterd.core.networks import Networks
+from filterd.digest_keeper import DigestKeeper
 from filterd.http_server import AsgiApp
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.model_files import registry_of
+from filterd.ports import Relay
 from filterd.release import Releaser
 from filterd.review_ports import MailReader
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.settings import Config
 from filterd.store.sql import SqlStore
+from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
+from filterd.web.digest_mail import DigestMails
 from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
+from filterd.web.oidc import OpenIdProvider
 from filterd.web.parts import WebParts
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
@@ -68,18 +73,13 @@ def _pages(config: Config, store: SqlStore, reader: MailReader, api: ApiParts) -
     """What the pages work on: what the API does, and more."""
     passwords, accounts = Passwords(), store.accounts
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=api.clock, events=api.events)
+    actions = _actions(store, desk, api)
     return WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
         renderer=Renderer(),
-        sign_in=SignIn(
-            accounts=accounts,
-            sessions=accounts,
-            tries=accounts,
-            passwords=passwords,
-            clock=api.clock,
-            key=state.secret_of(config),
-        ),
+        sign_in=_sign_in(config, store, passwords),
+        provider=_provider(config),
         passwords=passwords,
         accounts=accounts,
         tokens=store,
@@ -89,23 +89,64 @@ def _pages(config: Config, store: SqlStore, reader: MailReader, api: ApiParts) -
         examples=store,
         rules=store.rules,
         rule_desk=desk,
-        actions=Actions(
-            quarantine=store,
-            review=store.review,
-            ledger=store,
-            rules=desk,
-            releaser=api.releaser,
-            clock=api.clock,
-            metrics=api.metrics,
-            events=api.events,
-        ),
+        actions=actions,
         bin=store.bin,
         undoing=api.undoing,
         ledger=store,
         models=api.models,
         figures=api.figures,
         releaser=api.releaser,
+        tickets=TicketDesk(store.digests, accounts, store, actions, clock=api.clock, events=api.events),
         clock=api.clock,
         metrics=api.metrics,
         events=api.events,
+    )
+
+
+def _sign_in(config: Config, store: SqlStore, passwords: Passwords) -> SignIn:
+    people = store.accounts
+    return SignIn(
+        accounts=people,
+        sessions=people,
+        tries=people,
+        passwords=passwords,
+        clock=SystemClock(),
+        key=state.secret_of(config),
+    )
+
+
+def _actions(store: SqlStore, rules: RuleDesk, api: ApiParts) -> Actions:
+    return Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=rules,
+        releaser=api.releaser,
+        clock=api.clock,
+        metrics=api.metrics,
+        events=api.events,
+    )
+
+
+def _provider(config: Config) -> OpenIdProvider | None:
+    if not config.web.oidc.issuer:
+        return None
+    return OpenIdProvider(config.web.oidc, f"{config.web.public_url}/sign-in/callback", SystemClock())
+
+
+def digest_keeper(
+    config: Config, store: SqlStore, relay: Relay, hostname: str, metrics: Metrics, events: Events
+) -> DigestKeeper:
+    """What sends digests. Raises ConfigError."""
+    return DigestKeeper(
+        accounts=store.accounts,
+        digests=store.digests,
+        tickets=store.digests,
+        review=store.review,
+        relay=relay,
+        compose=DigestMails(config.web, Renderer(), hostname=hostname, key=state.secret_of(config)),
+        settings=config.web.digest,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
     )

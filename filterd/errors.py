@@ -6,7 +6,8 @@
     ├── ConfigError            the operator must fix it; exit 78; names key and file
     ├── UsageError             the person at the command line or API must fix it; exit 2, HTTP 4xx
     │   ├── NotFound           no such message, token or bundle; HTTP 404
-    │   └── TooManyTries       to sign in; HTTP 429
+    │   ├── TooManyTries       to sign in; HTTP 429
+    │   └── SignInRefused      the OpenID provider names nobody who may sign in; HTTP 403
     ├── MessageError           the sender's fault; permanent
     │   ├── MessageTooLarge    552 5.3.4
     │   ├── BareNewline        550 5.5.2, said after the real end of data
@@ -19,7 +20,8 @@
     │   ├── StoreFull          452 4.3.1
     │   ├── RelayUnavailable   451 4.4.1, the next hop cannot be reached
     │   ├── RelayAmbiguous     451 4.4.2, the next hop fell silent after the final dot
-    │   └── Overloaded         452 4.3.2, too many in flight
+    │   ├── Overloaded         452 4.3.2, too many in flight
+    │   └── ProviderFailed     the OpenID provider does not answer as it should
     ├── WebhookError
     │   ├── SignatureInvalid   403
     │   ├── Unsigned           503, the provider may sign its next try
@@ -68,6 +70,12 @@ class TooManyTries(UsageError):
     """Too many tries to sign in have failed; wait before the next."""
 
     public = "too many tries"
+
+
+class SignInRefused(UsageError):
+    """The OpenID provider names nobody who may sign in."""
+
+    public = "refused"
 
 
 class MessageError(FilterdError):
@@ -136,6 +144,10 @@ class Overloaded(TemporaryError):
     """Too many messages are in flight."""
 
     public = "too busy"
+
+
+class ProviderFailed(TemporaryError):
+    """The OpenID provider does not answer as it should."""
 
 
 class WebhookError(FilterdError):

@@ -181,9 +181,31 @@ class Events:
         """Somebody signed in (``opened``), was ``refused``, or has to wait (``throttled``)."""
         self._log.info("sign_in", account=self._name(name), result=result)
 
+    def provider_refused(self, why: str) -> None:
+        """Whoever came back from the OpenID provider was not let in."""
+        self._log.warning("sign_in.provider_refused", why=why)
+
+    def provider_failed(self, error: str) -> None:
+        """The OpenID provider did not answer as it should."""
+        self._log.warning("sign_in.provider_failed", error=error)
+
     def deleted(self, id: str, by: str) -> None:
         """A person deleted a held message."""
         self._log.info("quarantine.deleted", id=id, by=self._name(by))
+
+    def digest_sent(self, account: str, mail: str, messages: int) -> None:
+        """A digest was handed to the next hop."""
+        self._log.info("digest.sent", account=self._name(account), mail=mail, messages=messages)
+
+    def digest_failed(self, account: str, mail: str, error: str, retry_seconds: float) -> None:
+        """A digest was not taken by the next hop; it will be tried again, or the next one tells of the same."""
+        self._log.warning(
+            "digest.failed", account=self._name(account), mail=mail, error=error, retry_seconds=retry_seconds
+        )
+
+    def digest_link_used(self, id: str, account: str, verb: str, result: str) -> None:
+        """Somebody pressed the button behind a link of a digest."""
+        self._log.info("digest.link_used", id=id, account=self._name(account), verb=verb, result=result)
 
     def feedback(self, feedback: Feedback, is_new: bool) -> None:
         """A person labelled a message."""

@@ -28,6 +28,7 @@ TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "f
 EDGES = ("smtp", "http")
 REPORT_ORIGINS = ("mail", "spool")
 REPORT_RESULTS = ("new", "repeated", "unknown", "unreadable", "refused", "failed")
+DIGEST_RESULTS = ("sent", "refused", "failed")
 BOUNDS = ("low", "estimate", "high")
 AUDIT_STATES = ("waiting", "ham", "spam")
 DRIFTS = ("scores", "scripts", "share")
@@ -112,6 +113,7 @@ class Metrics:
             "filterd_quarantine_messages", "Messages held.", registry=registry, multiprocess_mode="livemostrecent"
         )
         self.releases = Counter("filterd_releases", "Messages released by people.", registry=registry)
+        self.digests = Counter("filterd_digests", "Digest mails.", ("result",), registry=registry)
         self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
         self.reports = Counter(
             "filterd_reports",
@@ -277,6 +279,7 @@ class Metrics:
         _touch(self.unjudged, UNJUDGED)
         _touch(self.stage_seconds, STAGES)
         _touch(self.scan_failures, _values(ScanFailure))
+        _touch(self.digests, DIGEST_RESULTS)
         _touch(self.feedback, _values(Label))
         _touch(self.reports, REPORT_ORIGINS, REPORT_RESULTS)
         _touch(self.sms_forward_failures, PROVIDERS)

@@ -330,7 +330,7 @@ class Token:
 class TokenStore(Protocol):
     """API tokens; only the SHA-256 of a secret is stored."""
 
-    async def add_token(self, token: Token, secret_sha256: str) -> None:
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:
         """Raises UsageError if the name is taken."""
         ...
 
@@ -342,7 +342,7 @@ class TokenStore(Protocol):
         """All tokens, by name."""
         ...
 
-    async def revoke_token(self, name: str) -> None:
+    async def revoke_token(self, name: str, by: str) -> None:
         """Raises NotFound."""
         ...
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterd.account_names import addresses_of, domains_of, login_of, made_password
 from filterd.commands.config import ConfigOption
 from filterd.core.access import Role
-from filterd.core.envelope import address_key
-from filterd.errors import NotFound, UsageError
+from filterd.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from filterd.store.sql import SqlStore
 
 app = typer.Typer(help="Create, change, list and remove accounts of the pages.", no_args_is_help=True)
-
-_NAME_CHARS = 254
 
 NameArgument = Annotated[str, typer.Argument(help="Login, best an e-mail address.")]
 AddressOption = Annotated[list[str] | None, typer.Option(help="An address or number of theirs; several times.")]
@@ -48,13 +46,13 @@ def add(
     from filterd.clock import SystemClock
     from filterd.commands import context
 
-    login = _login(name)
+    login = login_of(name)
     password, is_made = _password(is_read=password_stdin)
     account = Account(
         name=login,
         role=role,
-        addresses=tuple(map(address_key, address or ([login] if "@" in login else []))),
-        domains=tuple(d.strip().lower().removeprefix("@") for d in domain or []),
+        addresses=addresses_of(address or ([login] if "@" in login else [])),
+        domains=domains_of(domain or []),
         password_hash=_hashed(password),
         created_at=SystemClock().now(),
     )
@@ -81,13 +79,13 @@ def change(
         return replace(
             account,
             role=role or account.role,
-            addresses=tuple(map(address_key, address)) if address else account.addresses,
-            domains=tuple(d.strip().lower() for d in domain) if domain else account.domains,
+            addresses=addresses_of(address) if address else account.addresses,
+            domains=domains_of(domain) if domain else account.domains,
             is_disabled=account.is_disabled if disable is None else disable,
         )
 
     _change(name, changed, config)
-    typer.echo(f"{_login(name)} changed")
+    typer.echo(f"{login_of(name)} changed")
 
 
 @app.command()
@@ -102,7 +100,7 @@ def password(
     new, is_made = _password(is_read=password_stdin)
     stored = _hashed(new)
     _change(name, lambda account: replace(account, password_hash=stored), config)
-    typer.echo(new if is_made else f"{_login(name)} changed")
+    typer.echo(new if is_made else f"{login_of(name)} changed")
 
 
 @app.command()
@@ -115,9 +113,9 @@ def link(name: NameArgument, config: ConfigOption = None) -> None:
     from filterd.web.sign_in import SignIn
 
     async def work(store: SqlStore, config: Config) -> str:
-        account = await store.accounts.find_account(_login(name))
+        account = await store.accounts.find_account(login_of(name))
         if account is None:
-            raise NotFound(f"no account {_login(name)}")
+            raise NotFound(f"no account {login_of(name)}")
         accounts = store.accounts
         sign_in = SignIn(
             accounts=accounts,
@@ -159,39 +157,30 @@ def remove(name: NameArgument, config: ConfigOption = None) -> None:
     from filterd.commands import context
 
     async def work(store: SqlStore, _config: Config) -> None:
-        await store.accounts.remove_account(_login(name), context.user_name())
+        await store.accounts.remove_account(login_of(name), context.user_name())
 
     context.with_store(config, work)
-    typer.echo(f"{_login(name)} removed")
+    typer.echo(f"{login_of(name)} removed")
 
 
 def _change(name: str, change: Callable[[Account], Account], config: ConfigOption) -> None:
     from filterd.commands import context
 
     async def work(store: SqlStore, _config: Config) -> None:
-        account = await store.accounts.find_account(_login(name))
+        account = await store.accounts.find_account(login_of(name))
         if account is None:
-            raise NotFound(f"no account {_login(name)}")
+            raise NotFound(f"no account {login_of(name)}")
         await store.accounts.change_account(change(account), context.user_name())
 
     context.with_store(config, work)
 
 
-def _login(name: str) -> str:
-    login = name.strip().lower()
-    if not login.isprintable() or " " in login or not 1 <= len(login) <= _NAME_CHARS:
-        raise UsageError(f"a login has 1 to {_NAME_CHARS} printable characters and no spaces")
-    return login
-
-
 def _password(*, is_read: bool) -> tuple[str, bool]:
     """The password, and whether it was made here."""
-    import secrets
-
     from filterd.web.passwords import check_length
 
     if not is_read:
-        return secrets.token_urlsafe(15), True
+        return made_password(), True
     read = sys.stdin.readline().rstrip("\r\n")
     check_length(read)
     return read, False

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterd.account_names import token_name_of
 from filterd.commands.config import ConfigOption
-from filterd.errors import UsageError
 from filterd.ports import Scope
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from filterd.store.sql import SqlStore
 
 app = typer.Typer(help="Create, list and revoke API tokens.", no_args_is_help=True)
-
-_NAME_CHARS = 64
 
 
 @app.command()
@@ -34,13 +32,11 @@ def create(
     from filterd.ports import Token
     from filterd.web.auth import digest, new_secret
 
-    if not name.isprintable() or not 1 <= len(name) <= _NAME_CHARS or name.startswith("cli"):
-        raise UsageError(f"a token's name has 1 to {_NAME_CHARS} printable characters and does not begin with cli")
     secret = new_secret()
-    token = Token(name=name, scopes=tuple(dict.fromkeys(scope)), created_at=SystemClock().now())
+    token = Token(name=token_name_of(name), scopes=tuple(dict.fromkeys(scope)), created_at=SystemClock().now())
 
     async def work(store: SqlStore, _config: Config) -> None:
-        await store.add_token(token, digest(secret))
+        await store.add_token(token, digest(secret), context.user_name())
 
     context.with_store(config, work)
     typer.echo(secret)
@@ -70,7 +66,7 @@ def revoke(
     from filterd.commands import context
 
     async def work(store: SqlStore, _config: Config) -> None:
-        await store.revoke_token(name)
+        await store.revoke_token(name, context.user_name())
 
     context.with_store(config, work)
     typer.echo(f"{name} revoked")

@@ -40,7 +40,8 @@ class Ports:
 
 def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, extra: str = "", workers: int = 0) -> None:
     """A configuration file with only what differs from the defaults; ``extra`` is TOML put at the end."""
-    page = f"http://127.0.0.1:{ports.http}"
+    # A caller with settings of its own for the pages says where they are, too.
+    web = "" if "[web]" in extra else f'[web]\npublic_url = "http://127.0.0.1:{ports.http}"\n\n'
     path.write_text(
         f"""\
 [server]
@@ -54,10 +55,7 @@ listen = ["127.0.0.1:{ports.smtp}"]
 hostname = "filter.demo.example"
 next_hop = "127.0.0.1:{next_hop}"
 
-[web]
-public_url = "{page}"
-
-{extra}
+{web}{extra}
 """,
         encoding="utf-8",
     )

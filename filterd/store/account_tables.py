@@ -24,6 +24,8 @@ class AccountRecord(Base):
     password_hash: Mapped[str]
     subject: Mapped[str]
     language: Mapped[str] = mapped_column(String(8))
+    digest: Mapped[str] = mapped_column(server_default="")
+    """A ``Schedule``; empty follows the settings."""
     is_disabled: Mapped[bool]
     created_at: Mapped[datetime]
 
@@ -49,3 +51,28 @@ class FailedTryRecord(Base):
 
     key: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime]
+
+
+class DigestRecord(Base):
+    """How far somebody has been told what is held for them."""
+
+    __tablename__ = "digest"
+
+    account: Mapped[str] = mapped_column(ForeignKey("account.name", ondelete="CASCADE"), primary_key=True)
+    told_until: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    """Until then somebody else is at it, or it waits to be tried again."""
+
+
+class TicketRecord(Base):
+    """A link of a digest; its secret is known to the mail only."""
+
+    __tablename__ = "ticket"
+    __table_args__ = (Index(None, "account"), Index(None, "expires_at"))
+
+    secret_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.name", ondelete="CASCADE"))
+    held: Mapped[str] = mapped_column(String(32))
+    verb: Mapped[str] = mapped_column(String(16))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

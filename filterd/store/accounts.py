@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from filterd.account_ports import Account, Session
 from filterd.core.access import Role
+from filterd.core.digest import Schedule
 from filterd.errors import NotFound, UsageError
 from filterd.ports import Clock
 from filterd.store.account_tables import AccountRecord, FailedTryRecord, SessionRecord
@@ -107,7 +108,7 @@ def _change(connection: Connection, account: Account, by: str, now: datetime) ->
     connection.execute(update(AccountRecord).where(AccountRecord.name == account.name).values(**_row_from(account)))
     audit(connection, now, by, "account_changed", account.name, account.role.value)
     # What a session may do was decided when it was opened: who may do less now signs in again.
-    if replace(before, language=account.language) != account:
+    if replace(before, language=account.language, digest=account.digest) != account:
         connection.execute(delete(SessionRecord).where(SessionRecord.account == account.name))
 
 
@@ -169,6 +170,7 @@ def _account_from(row: Row[Any]) -> Account:
         password_hash=row.password_hash,
         subject=row.subject,
         language=row.language,
+        digest=Schedule.of(row.digest) if row.digest else None,
         is_disabled=row.is_disabled,
         created_at=row.created_at,
     )
@@ -183,6 +185,7 @@ def _row_from(account: Account) -> dict[str, Any]:
         "password_hash": account.password_hash,
         "subject": account.subject,
         "language": account.language,
+        "digest": str(account.digest or ""),
         "is_disabled": account.is_disabled,
         "created_at": account.created_at,
     }

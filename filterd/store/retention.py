@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Text, delete, func, or_, select, type_coerce, update
 
 from filterd.core.envelope import domain_of
+from filterd.digest_ports import TICKET_DAYS
 from filterd.ports import HeldState
 from filterd.settings import StoreSettings
 from filterd.store import recipients, rules
+from filterd.store.account_tables import TicketRecord
 from filterd.store.held_rows import search_text
 from filterd.store.inbox import SmsState
 from filterd.store.quarantine import audit
@@ -58,7 +60,7 @@ class Retention:
 
 _IN_CUSTODY = (HeldState.PENDING.value, HeldState.HELD.value, HeldState.RELEASING.value)
 
-TABLES = ("verdict", "held", "feedback", "scanned", "sms", "rule", "deleted")
+TABLES = ("verdict", "held", "feedback", "scanned", "sms", "rule", "deleted", "ticket")
 
 
 def purge(connection: Connection, table: str, retention: Retention, now: datetime) -> int:
@@ -71,6 +73,7 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         "scanned": retention.input_days,
         "sms": retention.sms_days,
         "deleted": retention.deleted_days,
+        "ticket": TICKET_DAYS,
     }[table]
     if days is None or (days == 0 and table not in {"scanned", "deleted"}):
         return 0
@@ -97,6 +100,9 @@ def purge(connection: Connection, table: str, retention: Retention, now: datetim
         old_ones = (ScannedRecord.received_at < old, ScannedRecord.message_id.not_in(labelled))
         kept = select(ScannedRecord.message_id).where(*old_ones).limit(BATCH)
         statement = delete(ScannedRecord).where(ScannedRecord.message_id.in_(kept))
+    elif table == "ticket":
+        expired = select(TicketRecord.secret_sha256).where(TicketRecord.expires_at < old).limit(BATCH)
+        statement = delete(TicketRecord).where(TicketRecord.secret_sha256.in_(expired))
     else:
         # What nobody has judged or delivered yet is ours to keep, and so is the payload of what a person may release.
         done = SmsMessageRecord.state == SmsState.DONE.value

@@ -42,6 +42,7 @@ from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine,
 from filterd.store.accounts import SqlAccounts
 from filterd.store.bin import SqlBin
 from filterd.store.deeds import SqlDeeds
+from filterd.store.digests import SqlDigests
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
 from filterd.store.retention import Retention
@@ -90,9 +91,8 @@ class SqlStore:
         self._keep = keep or Retention()
         self._write_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=True)
         self._read_engine = create_engine(url, timeout_seconds=timeout_seconds, is_writer=False)
-        is_sqlite = sqlite_path(url) is not None
         self._writer = GroupWriter(
-            create_thread_engine(url, timeout_seconds=timeout_seconds) if is_sqlite else self._write_engine,
+            create_thread_engine(url, timeout_seconds=timeout_seconds) if sqlite_path(url) else self._write_engine,
             name=self._name,
             window_seconds=group_commit_seconds,
             timeout_seconds=timeout_seconds,
@@ -101,6 +101,7 @@ class SqlStore:
         self._exit = AsyncExitStack()
         self.quality = SqlQuality(self._read, self._write, clock)
         self.accounts = SqlAccounts(self._read, self._write, clock)
+        self.digests = SqlDigests(self._read, self._write, clock)
         self.rules = SqlRules(self._read, self._write, clock)
         self.review = SqlReview(self._read)
         self.bin = SqlBin(self._read, self._write, clock)
@@ -321,9 +322,9 @@ class SqlStore:
 
     # TokenStore
 
-    async def add_token(self, token: Token, secret_sha256: str) -> None:
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:
         """See ``ports.TokenStore``."""
-        await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256))
+        await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256, by=by))
 
     async def find_token(self, secret_sha256: str) -> Token | None:
         """See ``ports.TokenStore``."""
@@ -333,9 +334,9 @@ class SqlStore:
         """See ``ports.TokenStore``."""
         return await self._read(tokens.listed)
 
-    async def revoke_token(self, name: str) -> None:
+    async def revoke_token(self, name: str, by: str) -> None:
         """See ``ports.TokenStore``."""
-        await self._write(partial(tokens.revoke, name=name, now=self._clock.now()))
+        await self._write(partial(tokens.revoke, name=name, by=by, now=self._clock.now()))
 
     # Upkeep
 

@@ -19,7 +19,7 @@ def token_from(row: Row[Any]) -> Token:
     return Token(name=row.name, scopes=tuple(Scope(s) for s in row.scopes), created_at=row.created_at)
 
 
-def add(connection: Connection, token: Token, secret_sha256: str) -> None:
+def add(connection: Connection, token: Token, secret_sha256: str, by: str) -> None:
     """Raises UsageError if the name is taken."""
     if connection.scalar(select(TokenRecord.name).where(TokenRecord.name == token.name)) is not None:
         raise UsageError(f"a token named {token.name} exists")
@@ -29,7 +29,7 @@ def add(connection: Connection, token: Token, secret_sha256: str) -> None:
             name=token.name, scopes=scopes, secret_sha256=secret_sha256, created_at=token.created_at
         )
     )
-    audit(connection, token.created_at, "cli", "token_added", token.name, " ".join(scopes))
+    audit(connection, token.created_at, by, "token_added", token.name, " ".join(scopes))
 
 
 def find(connection: Connection, secret_sha256: str) -> Token | None:
@@ -43,8 +43,8 @@ def listed(connection: Connection) -> Sequence[Token]:
     return tuple(token_from(row) for row in connection.execute(select(TokenRecord).order_by(TokenRecord.name)))
 
 
-def revoke(connection: Connection, name: str, now: datetime) -> None:
+def revoke(connection: Connection, name: str, by: str, now: datetime) -> None:
     """Raises NotFound."""
     if connection.execute(delete(TokenRecord).where(TokenRecord.name == name)).rowcount == 0:
         raise NotFound(f"no token {name}")
-    audit(connection, now, "cli", "token_revoked", name)
+    audit(connection, now, by, "token_revoked", name)

@@ -50,7 +50,7 @@ class MemoryAccounts:
         if before is None:
             raise NotFound(f"no account {account.name}")
         self._accounts[account.name] = account
-        if replace(before, language=account.language) != account:
+        if replace(before, language=account.language, digest=account.digest) != account:
             self._end_sessions(account.name)
 
     async def remove_account(self, name: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory

@@ -11,6 +11,7 @@ from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
 from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
 from filterd.deed_ports import DeedKind
+from filterd.digest_ports import TICKET_DAYS
 from filterd.errors import NotFound, StoreFull, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
@@ -30,6 +31,7 @@ from filterd.review_ports import HeldQuery
 from filterd.testing.accounts import MemoryAccounts
 from filterd.testing.bin import MemoryBin
 from filterd.testing.deeds import MemoryDeeds
+from filterd.testing.digests import MemoryDigests
 from filterd.testing.fakes import FixedClock
 from filterd.testing.ledger import MemoryLedger
 from filterd.testing.quality import MemoryQuality
@@ -89,6 +91,7 @@ class MemoryStore:
         self._tokens: dict[str, tuple[Token, str]] = {}
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
         self.accounts = MemoryAccounts(self._check)
+        self.digests = MemoryDigests(self._check, self.accounts.find_account)
         self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
         self.bin = MemoryBin(self._find, self._split, self._held, self._check)
         self.review = MemoryReview(self._verdicts, self._held, self.ledger, self._check, self._message_of)
@@ -412,7 +415,7 @@ class MemoryStore:
         known.state = state or known.state
         known.due_at = now + timedelta(seconds=delay_seconds)
 
-    async def add_token(self, token: Token, secret_sha256: str) -> None:
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.TokenStore``."""
         self._check()
         if token.name in self._tokens:
@@ -429,7 +432,7 @@ class MemoryStore:
         self._check()
         return tuple(self._tokens[name][0] for name in sorted(self._tokens))
 
-    async def revoke_token(self, name: str) -> None:
+    async def revoke_token(self, name: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
         """See ``ports.TokenStore``."""
         self._check()
         if name not in self._tokens:
@@ -479,7 +482,8 @@ class MemoryStore:
         deleted = [k for k in self._held.values() if k.message.summary.state is HeldState.DELETED and not k.is_gone]
         for known in deleted:
             known.is_gone = True
-        more = {"feedback": feedback, "rule": self.rules.purge(old), "deleted": len(deleted)}
+        tickets = self.digests.drop_tickets(now - timedelta(days=TICKET_DAYS))
+        more = {"feedback": feedback, "rule": self.rules.purge(old), "deleted": len(deleted), "ticket": tickets}
         return self._drop(verdicts, held, sms) | more
 
     async def erase(self, address: str, by: str) -> Mapping[str, int]:  # noqa: ARG002  # nobody audits the memory

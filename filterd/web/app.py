@@ -31,12 +31,16 @@ from filterd.web.api.verdicts import verdict_routes
 from filterd.web.guard import texts_for
 from filterd.web.home import home_routes
 from filterd.web.pages.account import account_pages
+from filterd.web.pages.accounts import accounts_pages
 from filterd.web.pages.history import history_pages
 from filterd.web.pages.models import model_pages
 from filterd.web.pages.overview import overview_pages
+from filterd.web.pages.provider import provider_pages
 from filterd.web.pages.quarantine import quarantine_pages
 from filterd.web.pages.rules import rules_pages
 from filterd.web.pages.sign_in import sign_in_pages
+from filterd.web.pages.ticket import ticket_pages
+from filterd.web.pages.tokens import tokens_pages
 from filterd.web.pages.undo import undo_pages
 from filterd.web.parts import WebParts
 from filterd.web.problem import problem, problem_of
@@ -61,10 +65,14 @@ def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRout
 def _build_pages(parts: WebParts) -> Starlette:
     routes = [
         *sign_in_pages(parts),
+        *provider_pages(parts),
         *account_pages(parts),
+        *accounts_pages(parts),
+        *tokens_pages(parts),
         *quarantine_pages(parts),
         *history_pages(parts),
         *rules_pages(parts),
+        *ticket_pages(parts),
         *undo_pages(parts),
         *model_pages(parts),
         *overview_pages(parts),

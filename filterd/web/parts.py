@@ -15,9 +15,11 @@ from filterd.release import Releaser
 from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleBook
+from filterd.ticket_desk import TicketDesk
 from filterd.undoing import Undoing
 from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
+from filterd.web.oidc import OpenIdProvider
 from filterd.web.passwords import Passwords
 from filterd.web.render import Renderer
 from filterd.web.sign_in import SignIn
@@ -33,6 +35,8 @@ class WebParts:
     """Reverse proxies that say who their client is."""
     renderer: Renderer
     sign_in: SignIn
+    provider: OpenIdProvider | None = None
+    """Where people may sign in instead; None where that is not set."""
     passwords: Passwords
     accounts: Accounts
     tokens: TokenStore
@@ -49,6 +53,7 @@ class WebParts:
     models: ModelParts
     figures: FigureParts
     releaser: Releaser
+    tickets: TicketDesk
     clock: Clock
     metrics: Metrics
     events: Events

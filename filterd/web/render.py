@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from filterd import __version__
-from filterd.core.shown import shown_text
+from filterd.core.shown import shown_line, shown_text
 from filterd.web.catalogue import LANGUAGES, Texts
 from filterd.web.menu import pages
 
@@ -29,6 +29,7 @@ HEADERS: Mapping[str, str] = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+_LINE_CHARS = 500
 _FOLDER = Path(__file__).parent / "templates"
 
 
@@ -46,6 +47,7 @@ class Renderer:
         )
         self._environment.globals |= {"version": __version__, "languages": LANGUAGES, "pages": pages}
         self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
+        self._environment.filters["line"] = _line
 
     def page(self, template: str, texts: Texts, status: int = 200, **values: Any) -> HTMLResponse:
         """The response of a template; ``t`` in it are the texts."""
@@ -54,6 +56,11 @@ class Renderer:
     def text(self, template: str, texts: Texts, **values: Any) -> str:
         """A template filled."""
         return self._environment.get_template(template).render(t=texts, **values)
+
+
+def _line(value: str) -> str:
+    """Text from strangers on one line: whoever writes a subject cannot begin another line with it."""
+    return shown_line(value, _LINE_CHARS)
 
 
 def _moment(value: datetime | None) -> str:

@@ -52,7 +52,7 @@ class SignIn:
         Raises TooManyTries, before the password is looked at, and StoreUnavailable.
         """
         name = name.strip().lower()
-        keys = (self._hidden(f"account {name}"), self._hidden(f"network {network_of(peer)}"))
+        keys = (self._hidden(f"account {name}"), self._network_key(peer))
         await self._check_tries(keys)
         account = await self._accounts.find_account(name)
         stored = "" if account is None or account.is_disabled else account.password_hash
@@ -64,6 +64,14 @@ class SignIn:
             account = replace(account, password_hash=await self._passwords.hash(password))
             await self._accounts.change_account(account, account.name)
         return await self.open(account), account
+
+    async def check_peer(self, peer: str) -> None:
+        """Raises TooManyTries where too many tries from the client's network have failed, and StoreUnavailable."""
+        await self._check_tries((self._network_key(peer),))
+
+    async def note_peer(self, peer: str) -> None:
+        """A try from there has failed at the OpenID provider. Raises StoreUnavailable."""
+        await self._tries.note_failure((self._network_key(peer),))
 
     async def open(self, account: Account) -> str:
         """The secret of a new session."""
@@ -116,17 +124,26 @@ class SignIn:
         """What every form of the session carries: nobody else can know it, and it tells nothing about the secret."""
         return hmac.digest(self._key, b"form " + secret.encode(), "sha256").hex()
 
+    def seal(self, text: str) -> str:
+        """What proves that we wrote ``text``."""
+        return hmac.digest(self._key, b"seal " + text.encode("utf-8", "replace"), "sha256").hex()
+
     def is_form_token(self, secret: str, token: str) -> bool:
         """Whether ``token`` is the one of the session."""
         return hmac.compare_digest(self.form_token(secret).encode(), token.encode("utf-8", "replace"))
 
-    async def _check_tries(self, keys: tuple[str, str]) -> None:
+    async def _check_tries(self, keys: tuple[str, ...]) -> None:
+        """``keys`` end with the one of the network."""
         now = self._clock.now()
-        account, network = await self._tries.failures(keys, now - _WINDOW)
-        for (times, last), free in ((account, _FREE_TRIES), (network, _FREE_TRIES * _NETWORK_FACTOR)):
+        *accounts, network = await self._tries.failures(keys, now - _WINDOW)
+        counted = [*((account, _FREE_TRIES) for account in accounts), (network, _FREE_TRIES * _NETWORK_FACTOR)]
+        for (times, last), free in counted:
             wait_seconds = (last - now).total_seconds() + wait_after(times, free)
             if wait_seconds > 0:
                 raise TooManyTries(f"too many tries; wait {max(wait_seconds, 1):.0f} s")
+
+    def _network_key(self, peer: str) -> str:
+        return self._hidden(f"network {network_of(peer)}")
 
     def _hidden(self, what: str) -> str:
         return hmac.digest(self._key, what.encode("utf-8", "replace"), "sha256").hex()

@@ -19,6 +19,7 @@ from filterd.core.verdict import (
     Verdict,
 )
 from filterd.deed_ports import Deeds
+from filterd.digest_ports import Digests, Tickets
 from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Past, Reports
 from filterd.model_ports import AuditTrail, Disagreements, TrackRecords
 from filterd.ports import (
@@ -46,6 +47,10 @@ class Quality(Calibrations, Tallies, Questions, Protocol):
 
 class People(Accounts, Sessions, Tries, Protocol):
     """All ports about those who sign in."""
+
+
+class Mail(Digests, Tickets, Protocol):
+    """All ports about digests."""
 
 
 class Store(
@@ -78,6 +83,9 @@ class Store(
 
     @property
     def bin(self) -> Bin: ...
+
+    @property
+    def digests(self) -> Mail: ...
 
     @property
     def review(self) -> Review: ...

@@ -525,23 +525,23 @@ SECRET = hashlib.sha256(b"secret").hexdigest()
 
 
 async def test_token_is_found_by_its_secret_until_revoked(store: Store, other: Store) -> None:
-    await store.add_token(token(), SECRET)
+    await store.add_token(token(), SECRET, "root")
     assert await other.find_token(SECRET) == token()
     assert await other.find_token("0" * 64) is None
     assert list(await other.list_tokens()) == [token()]
 
-    await other.revoke_token("ci")
+    await other.revoke_token("ci", "root")
 
     assert await store.find_token(SECRET) is None
     assert not await store.list_tokens()
 
 
 async def test_token_name_is_taken_once(store: Store) -> None:
-    await store.add_token(token(), SECRET)
+    await store.add_token(token(), SECRET, "root")
     with pytest.raises(UsageError):
-        await store.add_token(token(), "1" * 64)
+        await store.add_token(token(), "1" * 64, "root")
     with pytest.raises(NotFound):
-        await store.revoke_token("other")
+        await store.revoke_token("other", "root")
 
 
 # Forgetting

@@ -10,6 +10,7 @@ import pytest
 
 from filterd.account_ports import Account, Session
 from filterd.core.access import Role
+from filterd.core.digest import Schedule
 from filterd.errors import NotFound, UsageError
 from filterd.testing import FixedClock
 from tests.contract.stores import Store
@@ -79,14 +80,15 @@ async def test_session_is_found_by_its_secret_until_it_is_closed(store: Store, o
     ("change", "is_ended"),
     [
         ({"language": "de"}, False),
+        ({"digest": Schedule.of("off 07:00 UTC")}, False),
         ({"role": Role.AUDITOR}, True),
         ({"password_hash": "$argon2id$y"}, True),
         ({"addresses": ()}, True),
         ({"is_disabled": True}, True),
     ],
-    ids=["language", "role", "password", "addresses", "disabled"],
+    ids=["language", "digest", "role", "password", "addresses", "disabled"],
 )
-async def test_changed_account_ends_its_sessions_unless_only_the_language_changed(
+async def test_changed_account_ends_its_sessions_unless_only_the_language_or_the_digest_changed(
     store: Store, clock: FixedClock, change: dict[str, Any], *, is_ended: bool
 ) -> None:
     await store.accounts.add_account(an_account(clock), "cli")

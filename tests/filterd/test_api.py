@@ -62,7 +62,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     events = Events(get_logger(), AddressMask(b"key"))
     for scope, secret in SECRETS.items():
         token = Token(name=scope.value, scopes=(scope,), created_at=datetime(2026, 1, 1, tzinfo=UTC))
-        await store.add_token(token, digest(secret))
+        await store.add_token(token, digest(secret), "test")
     await store.hold(an_envelope("alice\udcff@example.org", "bob@example.net"), RAW, HOLD)
     releaser = Releaser(
         quarantine=store,

@@ -50,7 +50,7 @@ class Program:
         if scope not in self._secrets:
             self._secrets[scope] = new_secret()
             token = Token(name=scope.value, scopes=(scope,), created_at=self.house.clock.now())
-            await self.house.store.add_token(token, digest(self._secrets[scope]))
+            await self.house.store.add_token(token, digest(self._secrets[scope]), "test")
         return self._secrets[scope]
 
     def notes(self) -> list[tuple[str, str, str]]:

@@ -315,7 +315,10 @@ def test_erase_says_what_went(run: Run) -> None:
 
 @pytest.mark.usefixtures("held")
 def test_purge_deletes_what_is_past_its_days(run: Run) -> None:
-    assert run("db", "purge")[:2] == (0, "purged: verdict 1, held 1, feedback 0, scanned 0, sms 0, rule 0\n")
+    assert run("db", "purge")[:2] == (
+        0,
+        "purged: verdict 1, held 1, feedback 0, scanned 0, sms 0, rule 0, deleted 0, ticket 0\n",
+    )
 
 
 @pytest.mark.parametrize("command", [("quarantine", "list"), ("token", "list"), ("db", "upgrade"), ("db", "purge")])

@@ -16,7 +16,7 @@ from filterd.web.render import HEADERS
 from filterd.web_settings import WebSettings
 from tests.filterd.web_visitor import FAST, PASSWORD, House, a_house, routes_of
 
-OPEN = {"/sign-in", "/sign-in/once/{secret}"}
+OPEN = {"/sign-in", "/sign-in/once/{secret}", "/d/{secret}"}
 
 
 @pytest.fixture

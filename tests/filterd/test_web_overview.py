@@ -251,7 +251,7 @@ async def test_stats_are_the_same_figures_for_programs(house: House) -> None:
     await judge(house, BOB)
     secret = new_secret()
     token = Token(name="grafana", scopes=(Scope.QUARANTINE,), created_at=house.clock.now())
-    await house.store.add_token(token, digest(secret))
+    await house.store.add_token(token, digest(secret), "test")
 
     answer = await house.stranger().get("/api/v1/stats", headers={"authorization": f"Bearer {secret}"})
 
@@ -270,7 +270,7 @@ async def test_stats_are_for_the_scope_quarantine(house: House, scope: Scope | N
     if scope:
         secret = new_secret()
         token = Token(name="x", scopes=(scope,), created_at=house.clock.now())
-        await house.store.add_token(token, digest(secret))
+        await house.store.add_token(token, digest(secret), "test")
         headers = {"authorization": f"Bearer {secret}"}
 
     answer = await house.stranger().get("/api/v1/stats", headers=headers)

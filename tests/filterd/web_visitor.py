@@ -28,6 +28,7 @@ from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.ticket_desk import TicketDesk
 from filterd.traffic import TrafficBooks
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
@@ -156,6 +157,16 @@ def a_house(
     }
     undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
+    actions = Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=desk,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
     parts = configure(
         WebParts(
             settings=settings,
@@ -173,18 +184,10 @@ def a_house(
             rule_desk=desk,
             bin=store.bin,
             undoing=undoing,
-            actions=Actions(
-                quarantine=store,
-                review=store.review,
-                ledger=store,
-                rules=desk,
-                releaser=releaser,
-                clock=clock,
-                metrics=metrics,
-                events=events,
-            ),
             models=no_models(store),
             figures=some_figures(store),
+            actions=actions,
+            tickets=TicketDesk(store.digests, accounts, store, actions, clock=clock, events=events),
             **shared,
         )
     )
@@ -214,4 +217,6 @@ def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
 
 def routes_of(app: Starlette) -> Sequence[Any]:
     """Every route of the pages."""
-    return app.routes[-1].routes  # type: ignore[attr-defined, no-any-return]  # the mount at /
+    found = app.routes[-1].app._app.routes  # type: ignore[attr-defined]  # below the mount at / and its limit
+    assert found
+    return found  # type: ignore[no-any-return]  # as above

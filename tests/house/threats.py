@@ -126,6 +126,10 @@ HTTP = {
         "asking for a message of others, guessing ids or who else received one",
         "whose messages one may see is part of every query; what is out of reach is answered like what is not there",
     ),
+    "D10": (
+        "links of digests: followed by programs, pressed twice, at once, late, from other sites, made up, stolen",
+        "a GET changes nothing; used once, within the account's reach then; stored as SHA-256; in no log and Referer",
+    ),
     "D13": (
         "metrics that grow, or say who wrote to whom",
         "labels of closed lists only, at most 500 series; on a listener of their own",

@@ -23,7 +23,7 @@ def sign_in_pages(parts: WebParts) -> list[Route]:
         try:
             if request.method == "POST":
                 return await _try(parts, request, await request.form(max_files=0, max_fields=10))
-            return _form(parts, request, next_path=local_path(request.query_params.get("next", "/")))
+            return sign_in_form(parts, request, next_path=local_path(request.query_params.get("next", "/")))
         except FilterdError as exc:
             return error_page(parts, texts, exc)
 
@@ -60,15 +60,15 @@ def signed_in(parts: WebParts, secret: str, next_path: str) -> Response:
 async def _try(parts: WebParts, request: Request, form: FormData) -> Response:
     name, password, next_path = (_text(form, field) for field in ("name", "password", "next"))
     if not is_own_request(parts, request):
-        return _form(parts, request, next_path=next_path, status=403, wrong="elsewhere")
+        return sign_in_form(parts, request, next_path=next_path, status=403, wrong="elsewhere")
     try:
         opened = await parts.sign_in.with_password(name, password, client_of(parts, request))
     except TooManyTries:
         parts.events.sign_in(name, "throttled")
-        return _form(parts, request, next_path=next_path, status=429, wrong="wait", name=name)
+        return sign_in_form(parts, request, next_path=next_path, status=429, wrong="wait", name=name)
     if opened is None:
         parts.events.sign_in(name, "refused")
-        return _form(parts, request, next_path=next_path, status=401, wrong="wrong", name=name)
+        return sign_in_form(parts, request, next_path=next_path, status=401, wrong="wrong", name=name)
     parts.events.sign_in(name, "opened")
     return signed_in(parts, opened[0], next_path)
 
@@ -86,9 +86,10 @@ async def _once(parts: WebParts, request: Request) -> Response:
     return signed_in(parts, opened[0], "/")
 
 
-def _form(
+def sign_in_form(
     parts: WebParts, request: Request, *, next_path: str, status: int = 200, wrong: str = "", name: str = ""
 ) -> Response:
+    """The form to sign in with; ``wrong`` names a text that says what went wrong."""
     return parts.renderer.page(
         "sign_in.html",
         texts_for(parts, request),
@@ -96,7 +97,7 @@ def _form(
         next=local_path(next_path),
         wrong=wrong,
         name=name[:254],
-        provider="",
+        provider=parts.settings.oidc.name if parts.provider else "",
         notice=None,
     )
 

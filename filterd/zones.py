@@ -1,0 +1,31 @@
+"""Time zones by their IANA names, as the machine's own data has them (the package tzdata, on Debian)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+
+def known_zone(name: str) -> str:
+    """``name``, where there is such a zone. Raises ValueError."""
+    if name != "UTC" and _found(name) is None:
+        raise ValueError("not the name of a time zone, like Europe/Berlin")
+    return name
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of that name; UTC where the machine does not know it any more."""
+    return _found(name) or UTC
+
+
+def zone_names() -> Sequence[str]:
+    """Names to choose from: those of places, and UTC."""
+    return ("UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
+
+
+def _found(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
