@@ -6,7 +6,7 @@ SECONDS = 60
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test compare evaluation bench faults kills power-cuts seeded-bugs hostile fuzz docs format lock
+.PHONY: help setup demo run check test compare evaluation bench faults kills power-cuts seeded-bugs hostile xss pictures fuzz docs format lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,7 +25,8 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@tests/servers/fetch.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests --ignore=tests/trainer
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests --ignore=tests/trainer --ignore=tests/browser
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 	$(BIN)/pytest -q -m real tests/trainer
 	@if $(BIN)/pip -qq --disable-pip-version-check install --require-hashes -r requirements/fuzz.lock; \
 	then $(MAKE) --no-print-directory fuzz; else echo "fuzz: left out, atheris does not install here" >&2; fi
@@ -39,6 +40,12 @@ check:  ## format, lint, types, imports, unit tests: under two minutes
 
 hostile:  ## 5,000 generated hostile messages through a scanner, and the limits on time, memory and sessions; half an hour
 	HOSTILE_MESSAGES=5200 $(BIN)/pytest -q -s -n 0 tests/hostile
+
+xss:  ## 500 hostile messages on every page of a real browser; a quarter of an hour
+	XSS_MESSAGES=500 $(BIN)/pytest -q -n 0 tests/browser/test_hostile_mail.py
+
+pictures:  ## the pages as they are shown in the documents
+	@PATH="$$PATH:$(CURDIR)/.servers/bin" $(BIN)/python -m tests.browser.pictures docs/images
 
 fuzz:  ## coverage-guided fuzzing, two targets at a time, SECONDS=60 for each, or RUNS=10000000 executions of each
 	@PYTHON=$(PYTHON) .ci/setup all

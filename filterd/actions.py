@@ -128,7 +128,8 @@ class Actions:
             reporter=person.name,
             given_at=self._clock.now(),
             origin="web",
-            recipient=own[0] if len(own) == 1 and not person.is_administrator else "",
+            # It speaks for nobody beyond their reach: for one of several recipients, others have to agree.
+            recipient="" if person.is_administrator else own[0],
             is_for_all=person.is_administrator,
         )
         await write_down(feedback, self._ledger, self._metrics, self._events)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.site import Site, a_site, fill
+from tests.browser.site import Site, a_site, chromium, fill
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One process for all; every test has a context of its own."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = chromium()
     if program is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing: run tests/servers/fetch.sh")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import smtplib
 import time
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,11 @@ class Site:
         page.click("button.primary")
         page.wait_for_url(f"{self.origin}/")
         return watched
+
+
+def chromium() -> str | None:
+    """Debian's browser: the one of the machine, or the one that ``tests/servers/fetch.sh`` unpacked."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextlib.contextmanager
