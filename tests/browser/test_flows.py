@@ -12,7 +12,15 @@ from tests.browser.site import ANN, BOB, Site, Watched, tab
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-SPAM = "lottery winner claim your prize money now, send bank account number and processing fee"
+SPAM = (
+    "CONGRATULATIONS!!! You have WON the sum of $1,000,000.00 in our lottery promotion!!! To claim your prize money "
+    "send your full name, bank account number and a processing fee of $250 by Western Union TODAY. Act now, this offer "
+    "expires in 24 hours!!!"
+)
+PILLS = (
+    "Buy V1agra, C1alis and Xanax online! Lowest prices guaranteed, no prescription needed. 80% discount for new "
+    "customers, discreet worldwide shipping, 100% satisfaction or money back. Order now!"
+)
 
 
 def hold(
@@ -87,7 +95,7 @@ def test_list_follows_the_search_as_one_types(site: Site, browser: Browser) -> N
 
 def test_pages_work_without_scripts(site: Site, browser: Browser) -> None:
     # Another text: what is taught here must not let the others through.
-    hold(site, "without scripts", text="cheap pills viagra cialis no prescription needed, 80 % discount, order now")
+    hold(site, "without scripts", text=PILLS)
     with tab(browser, has_scripts=False) as context:
         ann = site.sign_in(context, ANN)
         page = open_quarantine(ann, site, "without scripts")

@@ -36,7 +36,7 @@ _STATES: Mapping[str, frozenset[HeldState]] = {
     "deleted": frozenset((HeldState.DELETED,)),
 }
 _ACTING = frozenset((Verb.RELEASE, Verb.TEACH, Verb.ALLOW, Verb.BLOCK, Verb.DELETE))
-_PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 
 
 def quarantine_pages(parts: WebParts) -> list[Route]:
