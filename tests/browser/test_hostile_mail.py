@@ -41,7 +41,7 @@ def _send_mail(client: smtplib.SMTP, message: HostileMail) -> None:
     """As the sender it has, or where no command can say that, as another."""
     for sender in (message.sender, f"eve{message.number}@spam.example"):
         with contextlib.suppress(smtplib.SMTPException, UnicodeEncodeError, ValueError):
-            client.sendmail(sender, [ANN], message.raw)
+            client.sendmail(sender, [ANN], re.sub(rb"\r\n|\r|\n", b"\r\n", message.raw))
             return
         client.rset()
     raise AssertionError(f"message {message.number} was not taken")
