@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from filterd.errors import FilterdError, MessageError, NotFound, TemporaryError, TooManyTries, UsageError
+from filterd.errors import FilterdError, MessageError, NotFound, ScanDown, TemporaryError, TooManyTries, UsageError
 
 _STATUSES: tuple[tuple[type[FilterdError], int], ...] = (
     (NotFound, 404),
@@ -30,5 +30,5 @@ def problem_of(error: FilterdError) -> JSONResponse:
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
     if isinstance(error, UsageError):
         return problem(status, error.detail)
-    headers = {"retry-after": str(_RETRY_SECONDS)} if isinstance(error, TemporaryError) else {}
+    headers = {"retry-after": str(_RETRY_SECONDS)} if isinstance(error, (TemporaryError, ScanDown)) else {}
     return problem(status, error.public, headers)

@@ -23,14 +23,15 @@ from filterd.errors import StoreFull, StoreUnavailable
 from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
+from filterd.pipeline import Pipeline
 from filterd.ports import HeldState, Scope, Token
 from filterd.release import Releaser
-from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
+from filterd.testing import FakeScanner, FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
-from tests.filterd.web_visitor import no_models, some_figures
+from tests.filterd.web_visitor import a_checking, a_pipeline, no_models, some_figures
 
 RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
@@ -47,6 +48,8 @@ class Api:
     store: MemoryStore
     relay: RecordingRelay
     metrics: Metrics
+    scanner: FakeScanner
+    pipeline: Pipeline
 
     async def call(
         self, method: str, path: str, scope: Scope | None = Scope.QUARANTINE, body: Any = None, **more: Any
@@ -74,6 +77,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         metrics=metrics,
         events=events,
     )
+    scanner = FakeScanner()
+    pipeline = a_pipeline(store, scanner, metrics)
     parts = ApiParts(
         quarantine=store,
         ledger=store,
@@ -85,6 +90,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         models=no_models(store),
         figures=some_figures(store),
         review=store.review,
+        checking=a_checking(pipeline),
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -97,7 +103,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     app = build_app(parts, None, [Route("/webhooks/x", beside)])
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://filter.local") as client:
-        yield Api(client, store, relay, metrics)
+        yield Api(client, store, relay, metrics, scanner, pipeline)
 
 
 CALLS = [
@@ -114,6 +120,8 @@ CALLS = [
     ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
     ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
     ("GET", "/events", Scope.ADMIN, None),
+    ("POST", "/check", Scope.CHECK, {"channel": "sms", "text": "hi"}),
+    ("POST", "/check/message-filter", Scope.CHECK, {"query": {"message": {"text": "hi"}}}),
 ]
 
 
@@ -398,6 +406,8 @@ async def test_api_describes_itself(api: Api) -> None:
     paths = (await api.client.get("/api/v1/openapi.json")).json()["paths"]
 
     assert set(paths) == {
+        "/check",
+        "/check/message-filter",
         "/feedback",
         "/feedback/revoke",
         "/quarantine",

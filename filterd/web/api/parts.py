@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from filterd.checking import Checking
 from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
 from filterd.feedback_ports import Examples, FeedbackLedger
@@ -44,6 +46,7 @@ class ApiParts:
     models: ModelParts
     figures: FigureParts
     review: Review
+    checking: Checking
     releaser: Releaser
     clock: Clock
     metrics: Metrics
@@ -56,13 +59,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class _Bearer:
+class _Bearer(HTTPBearer):
     """Lets bearers of a token with one of the scopes in."""
 
     def __init__(self, *scopes: Scope) -> None:
+        super().__init__(scheme_name="bearer", description="``filterd token create NAME --scope SCOPE``")
         self._scopes = scopes
 
-    async def __call__(self, request: Request) -> Token:
+    async def __call__(self, request: Request) -> Token:  # type: ignore[override]  # who it is, not what was sent
         token = await identify(request.headers.get("authorization", ""), parts_of(request).tokens)
         if token is None:
             raise HTTPException(401, headers={"www-authenticate": "Bearer"})
@@ -75,7 +79,8 @@ FeedbackToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK))]
 QuarantineToken = Annotated[Token, Depends(_Bearer(Scope.QUARANTINE))]
 RulesToken = Annotated[Token, Depends(_Bearer(Scope.RULES))]
 AdminToken = Annotated[Token, Depends(_Bearer(Scope.ADMIN))]
-AnyToken = Annotated[Token, Depends(_Bearer(*Scope))]
+CheckToken = Annotated[Token, Depends(_Bearer(Scope.CHECK))]
+UndoToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK, Scope.QUARANTINE, Scope.RULES))]
 
 
 def parts_of(request: Request) -> ApiParts:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from filterd.core.envelope import Channel
 from filterd.deed_ports import RULE_KINDS, DeedKind, Selection
 from filterd.ports import Scope, Token
-from filterd.web.api.parts import MAX_PAGE, AdminToken, AnyToken, Body, message_id, parts_of
+from filterd.web.api.parts import MAX_PAGE, AdminToken, Body, UndoToken, message_id, parts_of
 from filterd.web.auth import may
 
 _KINDS = {
@@ -99,7 +99,7 @@ async def list_events(
     return EventsOut(events=tuple(map(EventOut.model_validate, found)))
 
 
-async def undo(request: Request, body: UndoIn, token: AnyToken) -> UndoneOut:
+async def undo(request: Request, body: UndoIn, token: UndoToken) -> UndoneOut:
     """Take back what fits everything given. Without the scope admin, only what the token itself did."""
     meant = Selection(
         message=message_id(body.message) if body.message else None,
