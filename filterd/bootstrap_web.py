@@ -61,6 +61,7 @@ def web_app(
         models=models,
         figures=figures,
         review=store.review,
+        bin=store.bin,
         checking=Checking(judge, clock=SystemClock(), most_bytes=config.smtp.max_message_bytes),
         releaser=releaser,
         clock=SystemClock(),

@@ -21,11 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from filterd import __version__
 from filterd.errors import FilterdError
+from filterd.web.api.acts import act_routes
+from filterd.web.api.campaigns import campaign_routes
 from filterd.web.api.check import check_routes
 from filterd.web.api.document import EVERYWHERE, DescribedApi, problems
 from filterd.web.api.feedback import feedback_routes
 from filterd.web.api.models import model_routes as model_api
-from filterd.web.api.parts import ApiParts, text_of
+from filterd.web.api.parts import ApiParts
 from filterd.web.api.quarantine import quarantine_routes
 from filterd.web.api.rules import rule_routes
 from filterd.web.api.stats import stats_routes
@@ -110,6 +112,8 @@ def _build_api(parts: ApiParts) -> DescribedApi:
         check_routes(),
         feedback_routes(),
         quarantine_routes(),
+        act_routes(),
+        campaign_routes(),
         rule_routes(),
         undo_routes(),
         verdict_routes(),
@@ -122,7 +126,7 @@ def _build_api(parts: ApiParts) -> DescribedApi:
 
 def _wrong(exc: RequestValidationError) -> str:
     """Which fields are wrong; not what was in them."""
-    return text_of("; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in exc.errors()[:5]))
+    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in exc.errors()[:5])
 
 
 def _status(exc: HTTPException) -> int:

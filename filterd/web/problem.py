@@ -7,11 +7,21 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from filterd.errors import FilterdError, MessageError, NotFound, ScanDown, TemporaryError, TooManyTries, UsageError
+from filterd.errors import (
+    FilterdError,
+    MessageError,
+    NextHopRefused,
+    NotFound,
+    ScanDown,
+    TemporaryError,
+    TooManyTries,
+    UsageError,
+)
 
 _STATUSES: tuple[tuple[type[FilterdError], int], ...] = (
     (NotFound, 404),
     (TooManyTries, 429),
+    (NextHopRefused, 502),
     (UsageError, 409),
     (MessageError, 413),
 )
@@ -19,7 +29,8 @@ _RETRY_SECONDS = 30
 
 
 def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem response."""
+    """A problem response; what is no text in ``detail`` is replaced."""
+    detail = detail.encode("utf-8", "replace").decode()
     title = http.HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": title, "status": status} | ({"detail": detail} if detail else {})
     return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")

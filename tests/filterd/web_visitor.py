@@ -237,6 +237,7 @@ def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
         models=parts.models,
         figures=parts.figures,
         review=parts.review,
+        bin=parts.bin,
         checking=a_checking(a_pipeline(store, FakeScanner(), parts.metrics)),
         releaser=parts.releaser,
         clock=parts.clock,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from filterd.checking import Checking
@@ -20,7 +21,7 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
-from filterd.review_ports import Review
+from filterd.review_ports import Bin, Review
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
@@ -46,11 +47,23 @@ class ApiParts:
     models: ModelParts
     figures: FigureParts
     review: Review
+    bin: Bin
     checking: Checking
     releaser: Releaser
     clock: Clock
     metrics: Metrics
     events: Events
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its zone, in UTC."""
 
 
 class Body(BaseModel):
