@@ -63,8 +63,15 @@ def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRout
     """The pages, or one page at / where there are none, the API under /api/v1, and ``routes`` beside them."""
     api = Mount("/api/v1", app=_Guarded(_build_api(parts), {"/api/v1/check": _most_to_check(parts)}))
     if pages is None:
-        return Starlette(routes=[*home_routes(), *routes, api])
-    return Starlette(routes=[*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))])
+        return Starlette(routes=[*home_routes(), *routes, api], exception_handlers=_NOWHERE)
+    mounts = [*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))]
+    return Starlette(routes=mounts, exception_handlers=_NOWHERE)
+
+
+# A mount does not take a path with a line break in it, so this is where such ids of messages end.
+_NOWHERE: dict[Any, Callable[[Request, Exception], Response]] = {
+    404: lambda _request, _exc: problem(404, headers=_HEADERS),
+}
 
 
 def _most_to_check(parts: ApiParts) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -44,6 +45,7 @@ SECRETS = {scope: new_secret() for scope in Scope}
 class Api:
     """A client, and what is behind it."""
 
+    app: Starlette
     client: httpx2.AsyncClient
     store: MemoryStore
     relay: RecordingRelay
@@ -60,6 +62,13 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    made = await an_api(tmp_path)
+    async with made.client:
+        yield made
+
+
+async def an_api(tmp_path: Path) -> Api:
+    """The API with a token of each scope and one held message; bundles would be under ``tmp_path``."""
     clock, store, relay = FixedClock(), MemoryStore(), RecordingRelay()
     metrics = Metrics(CollectorRegistry())
     events = Events(get_logger(), AddressMask(b"key"))
@@ -102,9 +111,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         return PlainTextResponse("beside")
 
     app = build_app(parts, None, [Route("/webhooks/x", beside)])
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://filter.local") as client:
-        yield Api(client, store, relay, metrics, scanner, pipeline)
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://filter.local")
+    return Api(app, client, store, relay, metrics, scanner, pipeline)
 
 
 CALLS = [
@@ -176,6 +184,7 @@ async def test_wrong_tokens_are_all_answered_alike(api: Api, header: str) -> Non
         ("GET", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),
         ("GET", "/quarantine/..%2f..%2fetc", Scope.QUARANTINE, None, 404),
         ("GET", "/quarantine/notanid", Scope.QUARANTINE, None, 404),
+        ("GET", "/quarantine/two%0Alines", Scope.QUARANTINE, None, 404),
         ("GET", f"/verdicts/{UNKNOWN}", Scope.QUARANTINE, None, 404),
         ("POST", f"/quarantine/{UNKNOWN}/release", Scope.QUARANTINE, {}, 404),
         ("DELETE", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),

@@ -225,7 +225,7 @@ async def test_large_body_of_a_stranger_is_not_read(api: Api) -> None:
         "client": ("x", 1),
         "root_path": "",
     }
-    await api.client._transport.app(scope, next_chunk, send)  # type: ignore[attr-defined]
+    await api.app(scope, next_chunk, send)
 
     assert sent[0]["status"] == 401
     assert read == 0

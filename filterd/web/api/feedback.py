@@ -56,8 +56,10 @@ class RevokedOut(BaseModel):
 def feedback_routes() -> APIRouter:
     """What is under /feedback."""
     router = APIRouter()
-    router.add_api_route("/feedback", add_feedback, methods=["POST"], status_code=201, responses=problems(404, 409))
-    router.add_api_route("/feedback/revoke", revoke_feedback, methods=["POST"], responses=problems(404, 409))
+    errors = problems(404, 409)
+    again = {200: {"model": FeedbackOut, "description": "It stands already."}} | errors
+    router.add_api_route("/feedback", add_feedback, methods=["POST"], status_code=201, responses=again)
+    router.add_api_route("/feedback/revoke", revoke_feedback, methods=["POST"], responses=errors)
     return router
 
 

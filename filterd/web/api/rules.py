@@ -119,7 +119,8 @@ def rule_routes() -> APIRouter:
     router = APIRouter()
     router.add_api_route("/rules", list_rules, methods=["GET"])
     errors = problems(404, 409)
-    router.add_api_route("/rules", add_rule, methods=["POST"], status_code=201, responses=errors)
+    again = {200: {"model": AddedOut, "description": "It stands already."}} | errors
+    router.add_api_route("/rules", add_rule, methods=["POST"], status_code=201, responses=again)
     router.add_api_route("/rules/{id}", revoke_rule, methods=["DELETE"], status_code=204, responses=errors)
     return router
 
