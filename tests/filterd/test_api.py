@@ -211,6 +211,24 @@ async def test_every_refusal_is_a_problem_that_is_not_kept(
     assert "eggs" not in response.text
 
 
+@pytest.mark.parametrize("name", [b"\\ud800", b"\\u0000"])
+async def test_field_whose_name_is_no_text_is_refused_as_any_other(api: Api, name: bytes) -> None:
+    headers = {"authorization": f"Bearer {SECRETS[Scope.FEEDBACK]}", "content-type": "application/json"}
+    content = b'{"id": "x", "label": "spam", "%s": 1}' % name
+    response = await api.client.post("/api/v1/feedback", headers=headers, content=content)
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_next_hop_s_words_that_are_no_text_are_answered(api: Api) -> None:
+    api.relay.reply = Reply(code=550, lines=("Kein Empf\udce4nger",))
+
+    response = await api.call("POST", f"/quarantine/{ID}/release")
+
+    assert (response.status_code, response.json()["detail"]) == (502, "the next hop said: 550 Kein Empf?nger")
+
+
 async def test_body_that_only_shows_its_size_while_it_streams_is_refused(api: Api) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):

@@ -94,6 +94,8 @@ async def test_every_operation_is_described(tmp_path: Path) -> None:
         assert {"401", "403", "422", "503"} <= errors.keys(), name
         assert {tuple(found["content"]) for found in errors.values()} == {("application/problem+json",)}, name
         assert ("413" in errors) is ("requestBody" in operation), name
+    for path in ("/feedback", "/rules"):
+        assert {"200", "201"} <= document["paths"][path]["post"]["responses"].keys()
     assert len({operation["summary"] for operation in operations}) == len(operations)
 
 
