@@ -15,7 +15,7 @@ from filterd.core.access import Person, Role
 from filterd.core.envelope import MessageId, address_key, domain_of
 from filterd.core.overlay import EVERYBODY, ListEntry, ListKind
 from filterd.core.verdict import Feedback, Label
-from filterd.errors import NotFound, UsageError
+from filterd.errors import NextHopRefused, NotFound, UsageError
 from filterd.feedback_ports import FeedbackLedger
 from filterd.labeller import write_down
 from filterd.log import Events
@@ -83,8 +83,8 @@ class Actions:
     async def act(self, person: Person, verb: Verb, id: MessageId) -> Done:
         """Do it for the recipients within reach.
 
-        Raises NotFound for a message out of reach, UsageError where it cannot be done (any more), RelayUnavailable,
-        RelayAmbiguous and StoreUnavailable.
+        Raises NotFound for a message out of reach, UsageError where it cannot be done (any more), NextHopRefused,
+        RelayUnavailable, RelayAmbiguous and StoreUnavailable.
         """
         if not person.may_act:
             raise UsageError("an auditor changes nothing")
@@ -104,7 +104,7 @@ class Actions:
     async def _release(self, person: Person, id: MessageId, *, is_taught: bool) -> None:
         released = await self._releaser.release(id, person.name, label_ham=is_taught, reach=person.reach)
         if not released.delivered:
-            raise UsageError(f"the next hop said: {' '.join(released.reply.lines)}")
+            raise NextHopRefused(f"the next hop said: {' '.join(released.reply.lines)}")
 
     async def _rule(self, person: Person, verb: Verb, held: HeldSummary) -> tuple[int, ...]:
         if not held.sender:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from filterd import __version__, log, parent, state
 from filterd.calibration_keeper import CalibrationKeeper
+from filterd.checking import Judge
 from filterd.clock import SystemClock
 from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
@@ -106,6 +107,7 @@ def _web(
     store: SqlStore,
     releaser: Releaser,
     scanners: ScannerPool,
+    judge: Judge,
     models: ModelFiles,
     estimates: QualityEstimates,
     probes: Mapping[str, Callable[[], bool]],
@@ -134,7 +136,9 @@ def _web(
         questions=store.quality,
         probes=probes,
     )
-    return web_app(config, store, releaser, scanners, seen, figures, metrics, events, routes(config.sms, webhooks))
+    return web_app(
+        config, store, releaser, scanners, judge, seen, figures, metrics, events, routes(config.sms, webhooks)
+    )
 
 
 async def _digests(
@@ -243,7 +247,9 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
 
     probes: dict[str, Callable[[], bool]] = {"scanners": can_score, "store": lambda: keeper.is_up}
     estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
-    web = partial(_web, config, store, releaser, scanners, models, estimates, probes, metrics, events, webhooks)
+    web = partial(
+        _web, config, store, releaser, scanners, pipeline.judge, models, estimates, probes, metrics, events, webhooks
+    )
     # Providers of SMS do not wait; whoever opens the page can.
     app: AsgiApp = web() if adapters else Deferred(web)
 

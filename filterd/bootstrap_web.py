@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from filterd import state
 from filterd.actions import Actions
+from filterd.checking import Checking, Judge
 from filterd.clock import SystemClock
 from filterd.core.networks import Networks
 from filterd.digest_keeper import DigestKeeper
@@ -41,6 +42,7 @@ def web_app(
     store: SqlStore,
     releaser: Releaser,
     reader: MailReader,
+    judge: Judge,
     models: ModelParts,
     figures: FigureParts,
     metrics: Metrics,
@@ -59,6 +61,8 @@ def web_app(
         models=models,
         figures=figures,
         review=store.review,
+        bin=store.bin,
+        checking=Checking(judge, clock=SystemClock(), most_bytes=config.smtp.max_message_bytes),
         releaser=releaser,
         clock=SystemClock(),
         metrics=metrics,

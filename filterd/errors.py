@@ -6,6 +6,7 @@
     ├── ConfigError            the operator must fix it; exit 78; names key and file
     ├── UsageError             the person at the command line or API must fix it; exit 2, HTTP 4xx
     │   ├── NotFound           no such message, token or bundle; HTTP 404
+    │   ├── NextHopRefused     the next hop does not take what was to be released; HTTP 502
     │   ├── TooManyTries       to sign in; HTTP 429
     │   └── SignInRefused      the OpenID provider names nobody who may sign in; HTTP 403
     ├── MessageError           the sender's fault; permanent
@@ -64,6 +65,12 @@ class NotFound(UsageError):
     """No such thing."""
 
     public = "not found"
+
+
+class NextHopRefused(UsageError):
+    """The next hop does not take the message."""
+
+    public = "refused by the next hop"
 
 
 class TooManyTries(UsageError):

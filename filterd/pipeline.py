@@ -141,7 +141,7 @@ class Pipeline:
         return replace(verdict, is_audit=can_audit and is_audited(envelope.id, settings.audit_ratio))
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
-        """The decisions for all recipients, without acting on them: also for ``filterd check`` and replay."""
+        """The decisions for all recipients, without acting on them: also for what is only asked about."""
         if envelope.channel is Channel.EMAIL and find_release(raw, self.settings.stamp):
             return (self._undisputed(envelope, Decision(action=Action.ACCEPT, reason=Reason.RELEASED)),)
         scan = await self._scan(envelope, raw)
@@ -154,7 +154,7 @@ class Pipeline:
         version = self.settings.policy_version
         grouped = group(scan, envelope, self._policy(envelope.channel), reports, correct)
         judged = tuple(replace(part, policy=version) for part in grouped)
-        if reports and isinstance(scan, Scan):
+        if reports and isinstance(scan, Scan) and not envelope.is_rehearsal:
             self._note_agreement(judged, reports, scan.model)
         return judged
 

@@ -315,6 +315,7 @@ class Scope(StrEnum):
     FEEDBACK = "feedback"
     QUARANTINE = "quarantine"
     RULES = "rules"
+    CHECK = "check"
     ADMIN = "admin"
 
 

@@ -52,6 +52,7 @@ class Envelope:
     """Sender and recipients of one message, in the order they were accepted."""
 
     id: MessageId
+    """Empty for a message that nobody has sent."""
     channel: Channel
     sender: str
     """MAIL FROM without the angle brackets; empty is the null sender. For an SMS, the originator."""
@@ -65,6 +66,11 @@ class Envelope:
     def __post_init__(self) -> None:
         if self.received_at.tzinfo is None:
             raise ValueError("received_at must be aware")
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether it is only asked what would be done: there is no id, and judging leaves no trace."""
+        return not self.id
 
     def only(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same envelope for a part of its recipients."""

@@ -5,11 +5,12 @@ Every answer of the API is ``no-store`` and ``nosniff``; every error of it is a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -20,6 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from filterd import __version__
 from filterd.errors import FilterdError
+from filterd.web.api.acts import act_routes
+from filterd.web.api.campaigns import campaign_routes
+from filterd.web.api.check import check_routes
+from filterd.web.api.document import EVERYWHERE, DescribedApi, problems
 from filterd.web.api.feedback import feedback_routes
 from filterd.web.api.models import model_routes as model_api
 from filterd.web.api.parts import ApiParts
@@ -56,10 +61,22 @@ _HEADERS = {
 
 def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The pages, or one page at / where there are none, the API under /api/v1, and ``routes`` beside them."""
-    api = Mount("/api/v1", app=_Guarded(_build_api(parts)))
+    api = Mount("/api/v1", app=_Guarded(_build_api(parts), {"/api/v1/check": _most_to_check(parts)}))
     if pages is None:
-        return Starlette(routes=[*home_routes(), *routes, api])
-    return Starlette(routes=[*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))])
+        return Starlette(routes=[*home_routes(), *routes, api], exception_handlers=_NOWHERE)
+    mounts = [*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))]
+    return Starlette(routes=mounts, exception_handlers=_NOWHERE)
+
+
+# A mount does not take a path with a line break in it, so this is where such ids of messages end.
+_NOWHERE: dict[Any, Callable[[Request, Exception], Response]] = {
+    404: lambda _request, _exc: problem(404, headers=_HEADERS),
+}
+
+
+def _most_to_check(parts: ApiParts) -> int:
+    """Bytes: the largest message in base64, and what else stands in the JSON."""
+    return -(-parts.checking.most_bytes // 3) * 4 + MAX_BODY_BYTES
 
 
 def _build_pages(parts: WebParts) -> Starlette:
@@ -87,33 +104,41 @@ async def _refused(parts: WebParts, request: Request, exc: Exception) -> Respons
     return parts.renderer.page("error.html", texts_for(parts, request), status, error=name, detail="", notice=None)
 
 
-def _build_api(parts: ApiParts) -> FastAPI:
+def _build_api(parts: ApiParts) -> DescribedApi:
     # The interactive pages load scripts from elsewhere; the document itself is enough.
-    api = FastAPI(title="filterd", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    api = DescribedApi(title="filterd", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     api.state.parts = parts
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         FilterdError: lambda _request, exc: problem_of(exc),
         RequestValidationError: lambda _request, exc: problem(422, _wrong(exc)),
-        HTTPException: lambda _request, exc: problem(exc.status_code, _own(exc), exc.headers),
+        HTTPException: lambda _request, exc: problem(_status(exc), _own(exc), exc.headers),
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
     for router in (
+        check_routes(),
         feedback_routes(),
         quarantine_routes(),
+        act_routes(),
+        campaign_routes(),
         rule_routes(),
         undo_routes(),
         verdict_routes(),
         model_api(),
         stats_routes(),
     ):
-        api.include_router(router)
+        api.include_router(router, responses=problems(*EVERYWHERE))
     return api
 
 
 def _wrong(exc: RequestValidationError) -> str:
     """Which fields are wrong; not what was in them."""
     return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in exc.errors()[:5])
+
+
+def _status(exc: HTTPException) -> int:
+    """400 is what the framework says of a body that is no JSON at all."""
+    return 422 if exc.status_code == 400 else exc.status_code
 
 
 def _own(exc: HTTPException) -> str:
@@ -124,19 +149,21 @@ def _own(exc: HTTPException) -> str:
 class _Limited:
     """Counts the request body while it streams."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int] = MappingProxyType({})) -> None:
+        """``larger`` has the bytes that paths of their own may take."""
         self._app = app
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        received = 0
+        received, most = 0, self._larger.get(scope["path"], MAX_BODY_BYTES)
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            if received > most:
                 raise HTTPException(413)
             return message
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -23,14 +24,15 @@ from filterd.errors import StoreFull, StoreUnavailable
 from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
+from filterd.pipeline import Pipeline
 from filterd.ports import HeldState, Scope, Token
 from filterd.release import Releaser
-from filterd.testing import FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
+from filterd.testing import FakeScanner, FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
-from tests.filterd.web_visitor import no_models, some_figures
+from tests.filterd.web_visitor import a_checking, a_pipeline, no_models, some_figures
 
 RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
@@ -43,10 +45,13 @@ SECRETS = {scope: new_secret() for scope in Scope}
 class Api:
     """A client, and what is behind it."""
 
+    app: Starlette
     client: httpx2.AsyncClient
     store: MemoryStore
     relay: RecordingRelay
     metrics: Metrics
+    scanner: FakeScanner
+    pipeline: Pipeline
 
     async def call(
         self, method: str, path: str, scope: Scope | None = Scope.QUARANTINE, body: Any = None, **more: Any
@@ -57,6 +62,13 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    made = await an_api(tmp_path)
+    async with made.client:
+        yield made
+
+
+async def an_api(tmp_path: Path) -> Api:
+    """The API with a token of each scope and one held message; bundles would be under ``tmp_path``."""
     clock, store, relay = FixedClock(), MemoryStore(), RecordingRelay()
     metrics = Metrics(CollectorRegistry())
     events = Events(get_logger(), AddressMask(b"key"))
@@ -74,6 +86,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         metrics=metrics,
         events=events,
     )
+    scanner = FakeScanner()
+    pipeline = a_pipeline(store, scanner, metrics)
     parts = ApiParts(
         quarantine=store,
         ledger=store,
@@ -84,7 +98,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         undoing=Undoing(store.deeds, lambda: Registry(tmp_path / "models", tmp_path / "packaged"), events=events),
         models=no_models(store),
         figures=some_figures(store),
+        checking=a_checking(pipeline),
         review=store.review,
+        bin=store.bin,
         releaser=releaser,
         clock=clock,
         metrics=metrics,
@@ -95,9 +111,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         return PlainTextResponse("beside")
 
     app = build_app(parts, None, [Route("/webhooks/x", beside)])
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://filter.local") as client:
-        yield Api(client, store, relay, metrics)
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://filter.local")
+    return Api(app, client, store, relay, metrics, scanner, pipeline)
 
 
 CALLS = [
@@ -108,12 +123,17 @@ CALLS = [
     ("GET", f"/quarantine/{ID}?raw=1", Scope.QUARANTINE, None),
     ("POST", f"/quarantine/{ID}/release", Scope.QUARANTINE, {"label_ham": False}),
     ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
+    ("POST", f"/quarantine/{ID}/teach", Scope.QUARANTINE, None),
+    ("GET", "/campaigns", Scope.QUARANTINE, None),
+    ("GET", "/verdicts", Scope.QUARANTINE, None),
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
     ("GET", "/questions", Scope.QUARANTINE, None),
     ("GET", "/rules", Scope.RULES, None),
     ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
     ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
     ("GET", "/events", Scope.ADMIN, None),
+    ("POST", "/check", Scope.CHECK, {"channel": "sms", "text": "hi"}),
+    ("POST", "/check/message-filter", Scope.CHECK, {"query": {"message": {"text": "hi"}}}),
 ]
 
 
@@ -164,6 +184,7 @@ async def test_wrong_tokens_are_all_answered_alike(api: Api, header: str) -> Non
         ("GET", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),
         ("GET", "/quarantine/..%2f..%2fetc", Scope.QUARANTINE, None, 404),
         ("GET", "/quarantine/notanid", Scope.QUARANTINE, None, 404),
+        ("GET", "/quarantine/two%0Alines", Scope.QUARANTINE, None, 404),
         ("GET", f"/verdicts/{UNKNOWN}", Scope.QUARANTINE, None, 404),
         ("POST", f"/quarantine/{UNKNOWN}/release", Scope.QUARANTINE, {}, 404),
         ("DELETE", f"/quarantine/{UNKNOWN}", Scope.QUARANTINE, None, 404),
@@ -188,6 +209,24 @@ async def test_every_refusal_is_a_problem_that_is_not_kept(
     assert response.headers["x-content-type-options"] == "nosniff"
     assert set(response.json()) - {"detail"} == {"type", "title", "status"}
     assert "eggs" not in response.text
+
+
+@pytest.mark.parametrize("name", [b"\\ud800", b"\\u0000"])
+async def test_field_whose_name_is_no_text_is_refused_as_any_other(api: Api, name: bytes) -> None:
+    headers = {"authorization": f"Bearer {SECRETS[Scope.FEEDBACK]}", "content-type": "application/json"}
+    content = b'{"id": "x", "label": "spam", "%s": 1}' % name
+    response = await api.client.post("/api/v1/feedback", headers=headers, content=content)
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_next_hop_s_words_that_are_no_text_are_answered(api: Api) -> None:
+    api.relay.reply = Reply(code=550, lines=("Kein Empf\udce4nger",))
+
+    response = await api.call("POST", f"/quarantine/{ID}/release")
+
+    assert (response.status_code, response.json()["detail"]) == (502, "the next hop said: 550 Kein Empf?nger")
 
 
 async def test_body_that_only_shows_its_size_while_it_streams_is_refused(api: Api) -> None:
@@ -398,11 +437,15 @@ async def test_api_describes_itself(api: Api) -> None:
     paths = (await api.client.get("/api/v1/openapi.json")).json()["paths"]
 
     assert set(paths) == {
+        "/check",
+        "/check/message-filter",
         "/feedback",
         "/feedback/revoke",
         "/quarantine",
         "/quarantine/{id}",
         "/quarantine/{id}/release",
+        "/quarantine/{id}/{verb}",
+        "/campaigns",
         "/verdicts",
         "/verdicts/{id}",
         "/verdicts/{id}/explanation",

@@ -377,6 +377,18 @@ async def test_memory_hears_what_the_model_alone_would_have_said() -> None:
     assert world.memory.take_superfluous() == [1]
 
 
+async def test_memory_does_not_hear_of_messages_that_nobody_sent() -> None:
+    """Who may only ask cannot retire a label by asking often."""
+    world = World()
+    remember(world, Label.SPAM, "bob@example.net", model="an-older-model")
+
+    for _ in range(RETIRE_AFTER):
+        (judged,) = await world.pipeline.judge(an_envelope(id=""), SPAM)
+
+    assert judged.decision.action is Action.QUARANTINE
+    assert not world.memory.take_superfluous()
+
+
 @pytest.mark.parametrize(
     ("raw", "code", "ratio", "is_audit"),
     [

@@ -102,6 +102,18 @@ async def test_shadow_is_compared_and_does_not_decide() -> None:
     await world.scanner.close()
 
 
+async def test_message_that_nobody_sent_is_not_compared() -> None:
+    world = World()
+    await world.scanner.look()
+
+    await world.scanner.scan(an_envelope(id=""), b"ham")
+    await settled(world)
+
+    assert world.candidate.count == 0
+    assert world.recorded == []
+    await world.scanner.close()
+
+
 async def test_canary_decides_for_its_share_and_the_incumbent_for_the_others() -> None:
     world = World(decides=True)
     world.trials = {Channel.EMAIL: Trial(id="candidate", share=0.3, decides=True)}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -15,19 +16,25 @@ from starlette.applications import Starlette
 
 from filterd.account_ports import Account
 from filterd.actions import Actions
+from filterd.checking import Checking
 from filterd.core.access import Role
+from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
 from filterd.core.mail_view import MailView
 from filterd.core.networks import Networks
+from filterd.core.policy import Policy
+from filterd.fuzzy.memory import ReportedMemory
+from filterd.inference.online import SiteWeights
 from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
+from filterd.pipeline import Pipeline, Settings
 from filterd.promotion import Promoter
 from filterd.quality import QualityEstimates
 from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin
-from filterd.testing import FixedClock, MemoryStore, RecordingRelay
+from filterd.testing import FakeScanner, FixedClock, MemoryStore, RecordingRelay
 from filterd.ticket_desk import TicketDesk
 from filterd.traffic import TrafficBooks
 from filterd.undoing import Undoing
@@ -125,6 +132,28 @@ def some_figures(store: MemoryStore) -> FigureParts:
     )
 
 
+def a_pipeline(store: MemoryStore, scanner: FakeScanner, metrics: Metrics) -> Pipeline:
+    """The line with nothing configured."""
+    return Pipeline(
+        scanner=scanner,
+        store=store,
+        clock=store.clock,
+        metrics=metrics,
+        events=Events(get_logger(), AddressMask(b"key")),
+        memory=ReportedMemory(),
+        correction=SiteWeights(),
+        settings=Settings(
+            policies=MappingProxyType(dict.fromkeys(Channel, Policy())),
+            stamp=Stamp(hostname="mx.example.org", release_key=b"key"),
+        ),
+    )
+
+
+def a_checking(pipeline: Pipeline) -> Checking:
+    """What judges messages that nobody has sent; the largest has 100,000 bytes."""
+    return Checking(pipeline.judge, clock=FixedClock(), most_bytes=100_000)
+
+
 def a_house(
     settings: WebSettings | None = None,
     configure: Callable[[WebParts], WebParts] = lambda parts: parts,
@@ -208,6 +237,8 @@ def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
         models=parts.models,
         figures=parts.figures,
         review=parts.review,
+        bin=parts.bin,
+        checking=a_checking(a_pipeline(store, FakeScanner(), parts.metrics)),
         releaser=parts.releaser,
         clock=parts.clock,
         metrics=parts.metrics,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from filterd.core.envelope import address_key
 from filterd.core.verdict import Feedback, Label
 from filterd.feedback_ports import Labels
 from filterd.labeller import write_down
 from filterd.ports import Scope
-from filterd.web.api.parts import Body, FeedbackToken, message_id, parts_of
+from filterd.web.api.document import problems
+from filterd.web.api.parts import Body, FeedbackToken, Moment, message_id, parts_of
 from filterd.web.auth import may
 
 
@@ -41,8 +42,8 @@ class RevokeIn(Body):
     sender_domain: str = ""
     campaign: str = ""
     """A message; labels on it and on near copies of it."""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     dry_run: bool = False
 
 
@@ -55,8 +56,10 @@ class RevokedOut(BaseModel):
 def feedback_routes() -> APIRouter:
     """What is under /feedback."""
     router = APIRouter()
-    router.add_api_route("/feedback", add_feedback, methods=["POST"], status_code=201)
-    router.add_api_route("/feedback/revoke", revoke_feedback, methods=["POST"])
+    errors = problems(404, 409)
+    again = {200: {"model": FeedbackOut, "description": "It stands already."}} | errors
+    router.add_api_route("/feedback", add_feedback, methods=["POST"], status_code=201, responses=again)
+    router.add_api_route("/feedback/revoke", revoke_feedback, methods=["POST"], responses=errors)
     return router
 
 

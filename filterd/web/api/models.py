@@ -13,6 +13,7 @@ from filterd.core.envelope import Channel
 from filterd.inference.shelf import Shelf, Standing, Version, papers_of
 from filterd.model_ports import Trial
 from filterd.promotion import Change
+from filterd.web.api.document import problems
 from filterd.web.api.parts import AdminToken, Body, parts_of
 from filterd.web.model_parts import ModelParts, carried_out
 
@@ -123,11 +124,12 @@ def model_routes() -> APIRouter:
     """What is under /models."""
     router = APIRouter()
     router.add_api_route("/models", list_models, methods=["GET"])
-    router.add_api_route("/models/{channel}/{id}", show_model, methods=["GET"])
-    router.add_api_route("/models/{channel}/promote", promote, methods=["POST"])
-    router.add_api_route("/models/{channel}/rollback", roll_back, methods=["POST"])
-    router.add_api_route("/models/{channel}/trial", begin_trial, methods=["POST"])
-    router.add_api_route("/models/{channel}/trial", end_trial, methods=["DELETE"])
+    absent, errors = problems(404), problems(404, 409)
+    router.add_api_route("/models/{channel}/{id}", show_model, methods=["GET"], responses=absent)
+    router.add_api_route("/models/{channel}/promote", promote, methods=["POST"], responses=errors)
+    router.add_api_route("/models/{channel}/rollback", roll_back, methods=["POST"], responses=errors)
+    router.add_api_route("/models/{channel}/trial", begin_trial, methods=["POST"], responses=errors)
+    router.add_api_route("/models/{channel}/trial", end_trial, methods=["DELETE"], responses=errors)
     return router
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi.security import HTTPBearer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from filterd.checking import Checking
 from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
 from filterd.feedback_ports import Examples, FeedbackLedger
@@ -18,7 +21,7 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
-from filterd.review_ports import Review
+from filterd.review_ports import Bin, Review
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
@@ -44,10 +47,23 @@ class ApiParts:
     models: ModelParts
     figures: FigureParts
     review: Review
+    bin: Bin
+    checking: Checking
     releaser: Releaser
     clock: Clock
     metrics: Metrics
     events: Events
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its zone, in UTC."""
 
 
 class Body(BaseModel):
@@ -56,13 +72,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class _Bearer:
+class _Bearer(HTTPBearer):
     """Lets bearers of a token with one of the scopes in."""
 
     def __init__(self, *scopes: Scope) -> None:
+        super().__init__(scheme_name="bearer", description="``filterd token create NAME --scope SCOPE``")
         self._scopes = scopes
 
-    async def __call__(self, request: Request) -> Token:
+    async def __call__(self, request: Request) -> Token:  # type: ignore[override]  # who it is, not what was sent
         token = await identify(request.headers.get("authorization", ""), parts_of(request).tokens)
         if token is None:
             raise HTTPException(401, headers={"www-authenticate": "Bearer"})
@@ -75,7 +92,8 @@ FeedbackToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK))]
 QuarantineToken = Annotated[Token, Depends(_Bearer(Scope.QUARANTINE))]
 RulesToken = Annotated[Token, Depends(_Bearer(Scope.RULES))]
 AdminToken = Annotated[Token, Depends(_Bearer(Scope.ADMIN))]
-AnyToken = Annotated[Token, Depends(_Bearer(*Scope))]
+CheckToken = Annotated[Token, Depends(_Bearer(Scope.CHECK))]
+UndoToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK, Scope.QUARANTINE, Scope.RULES))]
 
 
 def parts_of(request: Request) -> ApiParts:

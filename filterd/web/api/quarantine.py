@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import Channel
 from filterd.ports import HeldState
-from filterd.web.api.parts import MAX_PAGE, Body, QuarantineToken, clean, message_id, parts_of
+from filterd.web.api.document import problems
+from filterd.web.api.filters import HeldFilter
+from filterd.web.api.parts import Body, QuarantineToken, clean, message_id, parts_of
 
 _HEADER_BYTES = 65_536
 
@@ -65,31 +67,36 @@ class HeldPage(BaseModel):
     """What to give as ``before`` for the next page."""
 
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_RAW: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"message/rfc822": _BINARY, "application/octet-stream": _BINARY}},
+}
+
+
 def quarantine_routes() -> APIRouter:
     """What is under /quarantine."""
     router = APIRouter()
-    router.add_api_route("/quarantine", list_held, methods=["GET"])
-    router.add_api_route("/quarantine/{id}", show_held, methods=["GET"], response_model=HeldDetailOut)
-    router.add_api_route("/quarantine/{id}", delete_held, methods=["DELETE"], status_code=204)
-    router.add_api_route("/quarantine/{id}/release", release_held, methods=["POST"], response_model=ReleaseOut)
+    absent, gone, refused = problems(404), problems(404, 409), problems(404, 409, 502)
+    router.add_api_route("/quarantine", list_held, methods=["GET"], responses=absent)
+    router.add_api_route(
+        "/quarantine/{id}", show_held, methods=["GET"], response_model=HeldDetailOut, responses=absent | _RAW
+    )
+    router.add_api_route("/quarantine/{id}", delete_held, methods=["DELETE"], status_code=204, responses=gone)
+    router.add_api_route("/quarantine/{id}/release", release_held, methods=["POST"], responses=refused)
     return router
 
 
 async def list_held(
     request: Request,
     token: QuarantineToken,  # noqa: ARG001  # checked on the way in
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    before: str | None = None,
-    channel: Channel | None = None,
-    query: Annotated[str, Query(max_length=256)] = "",
+    meant: Annotated[HeldFilter, Query()],
 ) -> HeldPage:
-    """Held messages, newest first."""
-    start = message_id(before) if before else None
-    found = await parts_of(request).quarantine.list_held(limit=limit + 1, before=start, channel=channel, query=query)
-    page = found[:limit]
+    """Held messages, newest first: those that fit everything given."""
+    found = await parts_of(request).review.list_held(meant.asked)
+    page = found[: meant.limit]
     return HeldPage(
         messages=tuple(HeldOut.model_validate(clean(summary)) for summary in page),
-        next=page[-1].id if len(found) > limit else None,
+        next=page[-1].id if len(found) > meant.limit else None,
     )
 
 

@@ -23,6 +23,7 @@ from filterd.core.policy import Threshold
 from filterd.ports import Scope, Token
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin, RuleRow
+from filterd.web.api.document import problems
 from filterd.web.api.parts import MAX_PAGE, Body, RulesToken, message_id, parts_of
 from filterd.web.auth import may
 
@@ -117,8 +118,10 @@ def rule_routes() -> APIRouter:
     """What is under /rules."""
     router = APIRouter()
     router.add_api_route("/rules", list_rules, methods=["GET"])
-    router.add_api_route("/rules", add_rule, methods=["POST"], status_code=201)
-    router.add_api_route("/rules/{id}", revoke_rule, methods=["DELETE"], status_code=204)
+    errors = problems(404, 409)
+    again = {200: {"model": AddedOut, "description": "It stands already."}} | errors
+    router.add_api_route("/rules", add_rule, methods=["POST"], status_code=201, responses=again)
+    router.add_api_route("/rules/{id}", revoke_rule, methods=["DELETE"], status_code=204, responses=errors)
     return router
 
 

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import Channel
 from filterd.deed_ports import RULE_KINDS, DeedKind, Selection
 from filterd.ports import Scope, Token
-from filterd.web.api.parts import MAX_PAGE, AdminToken, AnyToken, Body, message_id, parts_of
+from filterd.web.api.document import problems
+from filterd.web.api.parts import MAX_PAGE, AdminToken, Body, Moment, UndoToken, message_id, parts_of
 from filterd.web.auth import may
 
 _KINDS = {
@@ -32,8 +33,8 @@ class UndoIn(Body):
     sender_domain: str = ""
     campaign: str = ""
     """A message; what was done about it and near copies of it."""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     kinds: frozenset[DeedKind] = frozenset()
     """Empty means all that the token may take back."""
     dry_run: bool = False
@@ -77,8 +78,8 @@ class EventsOut(BaseModel):
 def undo_routes() -> APIRouter:
     """What is at /events and /undo."""
     router = APIRouter()
-    router.add_api_route("/events", list_events, methods=["GET"])
-    router.add_api_route("/undo", undo, methods=["POST"])
+    router.add_api_route("/events", list_events, methods=["GET"], responses=problems(404))
+    router.add_api_route("/undo", undo, methods=["POST"], responses=problems(404, 409))
     return router
 
 
@@ -99,7 +100,7 @@ async def list_events(
     return EventsOut(events=tuple(map(EventOut.model_validate, found)))
 
 
-async def undo(request: Request, body: UndoIn, token: AnyToken) -> UndoneOut:
+async def undo(request: Request, body: UndoIn, token: UndoToken) -> UndoneOut:
     """Take back what fits everything given. Without the scope admin, only what the token itself did."""
     meant = Selection(
         message=message_id(body.message) if body.message else None,

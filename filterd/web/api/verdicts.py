@@ -16,7 +16,10 @@ from filterd.core.verdict import Label
 from filterd.feedback_ports import Similar
 from filterd.ports import VerdictRow
 from filterd.questions import ask
-from filterd.web.api.parts import MAX_PAGE, QuarantineToken, clean, message_id, parts_of, text_of
+from filterd.web.api.document import problems
+from filterd.web.api.filters import VerdictFilter
+from filterd.web.api.parts import QuarantineToken, clean, message_id, parts_of, text_of
+from filterd.web.paging import page_of
 
 _MAX_QUESTIONS = 50
 
@@ -53,6 +56,13 @@ class VerdictsOut(BaseModel):
     """Decisions, one per message and group of its recipients."""
 
     verdicts: tuple[VerdictOut, ...]
+
+
+class VerdictPage(VerdictsOut):
+    """A part of the verdicts, newest first; those on one message are never parted."""
+
+    next: str | None
+    """What to give as ``before`` for the next page."""
 
 
 class PartOut(BaseModel):
@@ -107,9 +117,10 @@ class QuestionsOut(BaseModel):
 def verdict_routes() -> APIRouter:
     """What is under /verdicts and /questions."""
     router = APIRouter()
-    router.add_api_route("/verdicts", list_verdicts, methods=["GET"])
-    router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"])
-    router.add_api_route("/verdicts/{id}/explanation", explain, methods=["GET"])
+    absent = problems(404)
+    router.add_api_route("/verdicts", list_verdicts, methods=["GET"], responses=absent)
+    router.add_api_route("/verdicts/{id}", show_verdicts, methods=["GET"], responses=absent)
+    router.add_api_route("/verdicts/{id}/explanation", explain, methods=["GET"], responses=absent)
     router.add_api_route("/questions", list_questions, methods=["GET"])
     return router
 
@@ -117,12 +128,11 @@ def verdict_routes() -> APIRouter:
 async def list_verdicts(
     request: Request,
     token: QuarantineToken,  # noqa: ARG001  # checked on the way in
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    channel: Channel | None = None,
-) -> VerdictsOut:
-    """The latest verdicts, newest first."""
-    rows = await parts_of(request).ledger.recent(limit=limit, channel=channel)
-    return VerdictsOut(verdicts=tuple(VerdictOut.model_validate(clean(row)) for row in rows))
+    meant: Annotated[VerdictFilter, Query()],
+) -> VerdictPage:
+    """Verdicts, newest first: those that fit everything given."""
+    rows, last = page_of(await parts_of(request).review.history(meant.asked), meant.limit)
+    return VerdictPage(verdicts=tuple(VerdictOut.model_validate(clean(row)) for row in rows), next=last)
 
 
 async def show_verdicts(

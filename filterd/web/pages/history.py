@@ -21,6 +21,7 @@ from filterd.review_ports import Campaign, VerdictQuery
 from filterd.web.fields import as_day, as_share, is_id, message_id
 from filterd.web.guard import Visit, local_path, visited
 from filterd.web.menu import roles_of
+from filterd.web.paging import page_of
 from filterd.web.parts import WebParts
 from filterd.web.why import why
 
@@ -48,17 +49,17 @@ async def _list(visit: Visit) -> Response:
     asked = {name: visit.request.query_params.get(name, "").strip()[:256] for name in _FIELDS}
     query = replace(query_of(asked, visit.request.query_params), reach=visit.person.reach)
     found = await visit.parts.review.history(replace(query, limit=PAGE_ROWS + 1))
-    ids = list(dict.fromkeys(row.id for row in found))
-    shown, kept = set(ids[:PAGE_ROWS]), {name: value for name, value in asked.items() if value}
+    rows, last = page_of(found, PAGE_ROWS)
+    kept = {name: value for name, value in asked.items() if value}
     return visit.page(
         "history.html",
         asked=asked,
-        rows=[row for row in found if row.id in shown],
+        rows=rows,
         actions=tuple(Action),
         reasons=tuple(Reason),
         here=_address(kept | ({"before": query.before} if query.before else {})),
         newest=_address(kept) if query.before else "",
-        older=_address(kept | {"before": ids[PAGE_ROWS - 1]}) if len(ids) > PAGE_ROWS else "",
+        older=_address(kept | {"before": last}) if last else "",
     )
 
 
