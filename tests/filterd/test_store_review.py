@@ -61,7 +61,9 @@ def _plan(connection: Connection, arm: Select[*tuple[Any, ...]]) -> list[str]:
 
 @pytest.mark.parametrize("is_wide", [False, True], ids=["narrow", "wide"])
 @pytest.mark.parametrize(
-    "filters", [*FILTERS.values(), {"subject": "offer"}, {"states": frozenset(HeldState)}], ids=str
+    "filters",
+    [*FILTERS.values(), {"subject": "offer"}, {"states": frozenset(HeldState)}],
+    ids=[*FILTERS, "a subject", "any state"],
 )
 @pytest.mark.parametrize("reach", REACHES.values(), ids=REACHES)
 async def test_held_messages_are_found_without_their_bodies(
@@ -78,7 +80,7 @@ async def test_held_messages_are_found_without_their_bodies(
     assert not any("USE TEMP B-TREE" in step for plan in plans for step in plan), plans
 
 
-@pytest.mark.parametrize("filters", FILTERS.values(), ids=str)
+@pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("reach", [REACHES["user"], REACHES["moderator"]], ids=["user", "moderator"])
 async def test_verdicts_within_reach_are_found_by_an_index(
     store: SqlStore, reach: Reach, filters: dict[str, Any]
