@@ -565,10 +565,20 @@ async def test_purge_deletes_what_is_past_its_days_and_nothing_in_custody(store:
         "sms": 0,
         "rule": 0,
         "deleted": 0,
+        "ticket": 0,
     }
     counts = await store.purge(clock.now() + timedelta(days=31))
 
-    assert counts == {"verdict": 2, "held": 1, "feedback": 1, "scanned": 0, "sms": 1, "rule": 0, "deleted": 0}
+    assert counts == {
+        "verdict": 2,
+        "held": 1,
+        "feedback": 1,
+        "scanned": 0,
+        "sms": 1,
+        "rule": 0,
+        "deleted": 0,
+        "ticket": 0,
+    }
     assert len(await store.verdicts(nth(5))) == 1
     await store.settle(nth(2), HeldState.HELD)
     assert (await store.held(nth(2))).raw == b"pending"

@@ -95,8 +95,8 @@ BUGS = (
     Bug(
         name="no flush of the folder on promote",
         path="filterd/inference/registry.py",
-        text="        working.replace(pointer)\n        _sync_folder(pointer.parent)\n",
-        wrong="        working.replace(pointer)\n",
+        text="        working.replace(working.with_name(POINTER_FILE))\n        _sync_folder(working.parent)\n",
+        wrong="        working.replace(working.with_name(POINTER_FILE))\n",
         tests=("tests/filterd/inference/test_registry.py",),
     ),
     Bug(
