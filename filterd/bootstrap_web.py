@@ -55,6 +55,9 @@ def web_app(
         ledger=store,
         examples=store,
         tokens=store,
+        accounts=store.accounts,
+        passwords=Passwords(),
+        reader=reader,
         questions=store.quality,
         rules=store.rules,
         undoing=Undoing(store.deeds, lambda: registry_of(config), events=events),
@@ -70,12 +73,12 @@ def web_app(
     )
     if not config.web.enabled:
         return build_app(api, None, routes)
-    return build_app(api, _pages(config, store, reader, api), routes)
+    return build_app(api, _pages(config, store, api), routes)
 
 
-def _pages(config: Config, store: SqlStore, reader: MailReader, api: ApiParts) -> WebParts:
+def _pages(config: Config, store: SqlStore, api: ApiParts) -> WebParts:
     """What the pages work on: what the API does, and more."""
-    passwords, accounts = Passwords(), store.accounts
+    passwords, accounts = api.passwords, store.accounts
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=api.clock, events=api.events)
     actions = _actions(store, desk, api)
     return WebParts(
@@ -89,7 +92,7 @@ def _pages(config: Config, store: SqlStore, reader: MailReader, api: ApiParts) -
         tokens=store,
         quarantine=store,
         review=store.review,
-        reader=reader,
+        reader=api.reader,
         examples=store,
         rules=store.rules,
         rule_desk=desk,

@@ -82,6 +82,10 @@ class WebSettings(Section):
     proxy_networks: tuple[Network, ...] = Field(
         (), description="Reverse proxies whose X-Forwarded-For is believed, for counting failed tries to sign in."
     )
+    history: Literal["everybody", "staff"] = Field(
+        "everybody",
+        description="Who sees verdicts on what passed: everybody those on their own mail, or all but users.",
+    )
     language: Literal["en", "de"] = Field("en", description="Language where neither account nor browser names one.")
     digest: DigestSettings = DigestSettings()
     oidc: OidcSettings = OidcSettings()

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from filterd import __version__
 from filterd.errors import FilterdError
+from filterd.web.api.accounts import account_routes
 from filterd.web.api.acts import act_routes
 from filterd.web.api.campaigns import campaign_routes
 from filterd.web.api.check import check_routes
@@ -117,6 +118,7 @@ def _build_api(parts: ApiParts) -> DescribedApi:
         api.add_exception_handler(kind, handler)
     for router in (
         check_routes(),
+        account_routes(),
         feedback_routes(),
         quarantine_routes(),
         act_routes(),

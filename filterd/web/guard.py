@@ -20,6 +20,7 @@ from filterd.account_ports import Account
 from filterd.core.access import Person, Role
 from filterd.errors import FilterdError, NotFound, TemporaryError, TooManyTries, UsageError
 from filterd.web.catalogue import LANGUAGES, Texts, choose, texts_of
+from filterd.web.menu import pages
 from filterd.web.parts import WebParts
 from filterd.web.render import HEADERS
 
@@ -47,7 +48,13 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page in their language."""
-        shared = {"person": self.person, "token": self.token, "path": self.request.url.path, "notice": _notice(self)}
+        shared = {
+            "person": self.person,
+            "menu": pages(self.person, self.parts.settings),
+            "token": self.token,
+            "path": self.request.url.path,
+            "notice": _notice(self),
+        }
         return self.parts.renderer.page(template, self.texts, status, **shared, **values)
 
     def back(self, path: str, **query: str) -> Response:

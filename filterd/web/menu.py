@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from filterd.core.access import Person, Role
+from filterd.web_settings import WebSettings
 
 _ALL = frozenset(Role)
 _STAFF = frozenset((Role.ADMINISTRATOR, Role.MODERATOR, Role.AUDITOR))
@@ -22,11 +23,13 @@ MENU = (
 """Name in the catalogue, path, and the roles it is for."""
 
 
-def pages(person: Person) -> Sequence[tuple[str, str, bool]]:
-    """Name, path, and whether ``person`` sees it."""
-    return tuple((name, path, person.role in roles) for name, path, roles in MENU)
+def pages(person: Person, settings: WebSettings) -> Sequence[tuple[str, str]]:
+    """Name and path of those that ``person`` sees."""
+    return tuple((name, path) for name, path, _ in MENU if person.role in roles_of(name, settings))
 
 
-def roles_of(name: str) -> frozenset[Role]:
+def roles_of(name: str, settings: WebSettings) -> frozenset[Role]:
     """Who may open a page of the menu."""
+    if name == "history" and settings.history == "staff":
+        return _STAFF
     return next(roles for known, _, roles in MENU if known == name)

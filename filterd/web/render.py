@@ -13,7 +13,6 @@ from starlette.responses import HTMLResponse
 from filterd import __version__
 from filterd.core.shown import shown_line, shown_text
 from filterd.web.catalogue import LANGUAGES, Texts
-from filterd.web.menu import pages
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -45,7 +44,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals |= {"version": __version__, "languages": LANGUAGES, "pages": pages}
+        self._environment.globals |= {"version": __version__, "languages": LANGUAGES}
         self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
         self._environment.filters["line"] = _line
 

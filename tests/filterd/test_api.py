@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from argon2 import PasswordHasher
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,6 +33,7 @@ from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
 from filterd.web.auth import digest, new_secret
+from filterd.web.passwords import Passwords
 from tests.filterd.web_visitor import a_checking, a_pipeline, no_models, some_figures
 
 RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
@@ -93,6 +95,9 @@ async def an_api(tmp_path: Path) -> Api:
         ledger=store,
         examples=store,
         tokens=store,
+        accounts=store.accounts,
+        passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
+        reader=FakeScanner(),
         questions=store.quality,
         rules=store.rules,
         undoing=Undoing(store.deeds, lambda: Registry(tmp_path / "models", tmp_path / "packaged"), events=events),
@@ -125,6 +130,8 @@ CALLS = [
     ("DELETE", f"/quarantine/{ID}", Scope.QUARANTINE, None),
     ("POST", f"/quarantine/{ID}/teach", Scope.QUARANTINE, None),
     ("GET", "/campaigns", Scope.QUARANTINE, None),
+    ("GET", "/accounts", Scope.ADMIN, None),
+    ("GET", f"/quarantine/{ID}/view", Scope.QUARANTINE, None),
     ("GET", "/verdicts", Scope.QUARANTINE, None),
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
     ("GET", "/questions", Scope.QUARANTINE, None),
@@ -445,7 +452,10 @@ async def test_api_describes_itself(api: Api) -> None:
         "/quarantine/{id}",
         "/quarantine/{id}/release",
         "/quarantine/{id}/{verb}",
+        "/quarantine/{id}/view",
         "/campaigns",
+        "/accounts",
+        "/accounts/{name}",
         "/verdicts",
         "/verdicts/{id}",
         "/verdicts/{id}/explanation",

@@ -108,4 +108,5 @@ async def test_every_operation_stands_in_the_documentation(tmp_path: Path) -> No
 
 
 def _shape(method: str, path: str) -> str:
-    return f"{method} {re.sub(r'{[a-z]+}|ID|NUMBER|(?<=models/)email|(?<=ID/)(teach|allow|block|restore)', 'X', path)}"
+    varies = r"{[a-z]+}|ID|NUMBER|NAME|(?<=models/)email|(?<=ID/)(teach|allow|block|restore)"
+    return f"{method} {re.sub(varies, 'X', path)}"

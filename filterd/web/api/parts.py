@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from filterd.account_ports import Accounts
 from filterd.checking import Checking
 from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
@@ -21,12 +22,13 @@ from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
-from filterd.review_ports import Bin, Review
+from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_ports import RuleBook
 from filterd.undoing import Undoing
 from filterd.web.auth import identify, may
 from filterd.web.figures import FigureParts
 from filterd.web.model_parts import ModelParts
+from filterd.web.passwords import Passwords
 
 MAX_PAGE = 200
 """Rows of one answer."""
@@ -41,6 +43,9 @@ class ApiParts:
     ledger: FeedbackLedger
     examples: Examples
     tokens: TokenStore
+    accounts: Accounts
+    passwords: Passwords
+    reader: MailReader
     questions: Questions
     rules: RuleBook
     undoing: Undoing

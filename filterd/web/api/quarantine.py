@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import Channel
+from filterd.core.mail_view import MailView
+from filterd.core.shown import shown_text
+from filterd.errors import Unscannable
 from filterd.ports import HeldState
 from filterd.web.api.document import problems
 from filterd.web.api.filters import HeldFilter
@@ -59,6 +63,33 @@ class HeldDetailOut(HeldOut):
     """The header block as it is, up to 64 KiB; octets above 127 are replaced. Empty for an SMS."""
 
 
+class AttachmentOut(BaseModel):
+    """A part that is not shown."""
+
+    name: str
+    kind: str
+    size_bytes: int
+
+
+class ViewOut(BaseModel):
+    """A held message as people read it; an SMS has only a text."""
+
+    subject: str
+    author: str
+    to: str
+    cc: str
+    reply_to: str
+    date: str
+    message_id: str
+    text: str
+    """What the model reads: what is visible of the HTML, or the plain text."""
+    plain: str
+    hidden: str
+    html: str
+    """Written anew from a list of elements that neither load nor act; show it in a sandboxed frame all the same."""
+    attachments: tuple[AttachmentOut, ...]
+
+
 class HeldPage(BaseModel):
     """A part of the quarantine, newest first."""
 
@@ -81,6 +112,7 @@ def quarantine_routes() -> APIRouter:
     router.add_api_route(
         "/quarantine/{id}", show_held, methods=["GET"], response_model=HeldDetailOut, responses=absent | _RAW
     )
+    router.add_api_route("/quarantine/{id}/view", view_held, methods=["GET"], responses=problems(404, 422))
     router.add_api_route("/quarantine/{id}", delete_held, methods=["DELETE"], status_code=204, responses=gone)
     router.add_api_route("/quarantine/{id}/release", release_held, methods=["POST"], responses=refused)
     return router
@@ -119,6 +151,24 @@ async def show_held(
         return Response(held.raw, headers=headers, media_type=kind)
     header = held.raw[:_HEADER_BYTES].partition(b"\r\n\r\n")[0] if is_mail else b""
     return clean(held.summary) | {"headers": header.decode("ascii", "replace")}
+
+
+async def view_held(
+    request: Request,
+    id: str,
+    token: QuarantineToken,  # noqa: ARG001  # checked on the way in
+) -> ViewOut:
+    """A held message read for people: headers decoded, text first. 422 where it breaks a limit."""
+    parts = parts_of(request)
+    held = await parts.quarantine.held(message_id(id))
+    if held.envelope.channel is Channel.SMS:
+        mail = MailView(text=shown_text(held.raw.decode("utf-8", "replace")))
+    else:
+        try:
+            mail = await parts.reader.read_mail(held.raw)
+        except Unscannable:
+            raise HTTPException(422) from None
+    return ViewOut(**asdict(mail))
 
 
 async def release_held(request: Request, id: str, token: QuarantineToken, body: ReleaseIn | None = None) -> ReleaseOut:

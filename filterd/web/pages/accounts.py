@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def accounts_pages(parts: WebParts) -> list[Route]:
     """What is at /accounts, but for the tokens."""
-    roles = roles_of("accounts")
+    roles = roles_of("accounts", parts.settings)
     return [
         Route("/accounts", visited(parts, _list, roles), methods=["GET"]),
         Route("/accounts", visited(parts, _add, roles), methods=["POST"]),

@@ -35,11 +35,12 @@ _LABELS = frozenset((Verb.SPAM, Verb.HAM))
 
 def history_pages(parts: WebParts) -> list[Route]:
     """What is at /history and /campaigns."""
-    campaigns = roles_of("campaigns")
+    campaigns = roles_of("campaigns", parts.settings)
+    roles = roles_of("history", parts.settings)
     return [
-        Route("/history", visited(parts, _list), methods=["GET"]),
+        Route("/history", visited(parts, _list, roles), methods=["GET"]),
         Route("/history", visited(parts, _label), methods=["POST"]),
-        Route("/history/{id}", visited(parts, _show), methods=["GET"]),
+        Route("/history/{id}", visited(parts, _show, roles), methods=["GET"]),
         Route("/campaigns", visited(parts, _campaigns, campaigns), methods=["GET"]),
         Route("/campaigns", visited(parts, _act_on_campaign, campaigns - {Role.AUDITOR}), methods=["POST"]),
     ]

@@ -32,7 +32,7 @@ _ADMINISTRATOR = frozenset((Role.ADMINISTRATOR,))
 
 def model_pages(parts: WebParts) -> list[Route]:
     """What is under /models."""
-    own, readers = "/models/{channel}", roles_of("models")
+    own, readers = "/models/{channel}", roles_of("models", parts.settings)
     return [
         Route("/models", visited(parts, _list, readers), methods=["GET"]),
         Route(f"{own}/roll-back", visited(parts, _ask_roll_back, _ADMINISTRATOR), methods=["GET"]),

@@ -28,7 +28,7 @@ MAX_ENTRIES = 50
 
 def rules_pages(parts: WebParts) -> list[Route]:
     """What is at /rules."""
-    roles = roles_of("rules")
+    roles = roles_of("rules", parts.settings)
     return [
         Route("/rules", visited(parts, _show, roles), methods=["GET"]),
         Route("/rules/preview", visited(parts, _preview, roles), methods=["GET"]),

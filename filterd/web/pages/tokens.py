@@ -16,7 +16,7 @@ from filterd.web.parts import WebParts
 
 def tokens_pages(parts: WebParts) -> list[Route]:
     """What is at /accounts/tokens."""
-    roles = roles_of("accounts")
+    roles = roles_of("accounts", parts.settings)
     return [
         Route("/accounts/tokens", visited(parts, _list, roles), methods=["GET"]),
         Route("/accounts/tokens", visited(parts, _add, roles), methods=["POST"]),
