@@ -26,10 +26,9 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not real" tests/trainer
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "(real or slow) and not long" tests --ignore=tests/trainer --ignore=tests/browser
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
-	$(BIN)/pytest -q -m real tests/trainer
+	$(BIN)/pytest -q -n 2 --dist loadfile -m real tests/browser tests/trainer
 	@if $(BIN)/pip -qq --disable-pip-version-check install --require-hashes -r requirements/fuzz.lock; \
-	then $(MAKE) --no-print-directory fuzz; else echo "fuzz: left out, atheris does not install here" >&2; fi
+	then $(MAKE) --no-print-directory fuzz SECONDS=5; else echo "fuzz: left out, atheris does not install here" >&2; fi
 
 check:  ## format, lint, types, imports, unit tests: under two minutes
 	$(BIN)/ruff format --check --quiet
