@@ -30,8 +30,8 @@ async def house() -> AsyncIterator[House]:
         decision = replace(PASS, scan=replace(a_scan(0.1 * n), fingerprint=""))
         await house.store.record(Verdict.of(message, 10, decision, RELAYED, {}))
     wave = replace(HOLD, scan=replace(a_scan(0.97), fingerprint=NEAR))
-    for n, to in ((4, ANN), (5, BOB), (6, BOB)):
-        await house.store.hold(an_envelope(f"wave{n}@spam.example", to, id=nth(n)), RAW + b"%d" % n, wave)
+    for n, recipient in ((4, ANN), (5, BOB), (6, BOB)):
+        await house.store.hold(an_envelope(f"wave{n}@spam.example", recipient, id=nth(n)), RAW + b"%d" % n, wave)
     passed = replace(PASS, scan=replace(a_scan(0.5), fingerprint=NEAR))
     await house.store.record(Verdict.of(an_envelope("wave7@spam.example", BOB, id=nth(7)), 10, passed, RELAYED, {}))
     yield house
