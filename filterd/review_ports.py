@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from filterd.core.access import EVERYBODY, Reach
@@ -19,6 +20,21 @@ from filterd.core.verdict import Action, OutcomeKind, Reason
 from filterd.ports import HeldState, HeldSummary, VerdictRow
 
 IN_QUARANTINE = frozenset({HeldState.HELD, HeldState.RELEASING})
+
+
+class Keeping(StrEnum):
+    """What has become of held messages, as people ask for it."""
+
+    HELD = "held"
+    RELEASED = "released"
+    DELETED = "deleted"
+
+    @property
+    def states(self) -> frozenset[HeldState]:
+        """The states that are meant."""
+        return IN_QUARANTINE if self is Keeping.HELD else frozenset({HeldState(self.value)})
+
+
 COUNT_LIMIT = 1_000
 """Counting ends here."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from filterd.commands.config import ConfigOption
-from filterd.core.envelope import MessageId
+from filterd.core.envelope import MessageId, is_message_id
 from filterd.core.headers import find_id
 from filterd.core.verdict import Label
 from filterd.errors import NotFound, UsageError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from filterd.settings import Config
     from filterd.store.sql import SqlStore
 
-_ID = re.compile(r"[0-9a-f]{32}")
 _HEADER_BYTES = 1_048_576
 
 
@@ -33,7 +31,7 @@ def run(
     """Report a message as spam or ham: near copies are treated so at once, and the next model learns from it."""
     from filterd.commands import context
 
-    id = MessageId(message) if _ID.fullmatch(message) else id_in(Path(message))
+    id = MessageId(message) if is_message_id(message) else id_in(Path(message))
 
     async def work(store: SqlStore, config: Config) -> bool:
         from filterd import parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import NewType
 
 MessageId = NewType("MessageId", str)
 """UUIDv7 as 32 lower-case hex digits, minted by the edge that received the message."""
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Channel(StrEnum):
@@ -75,6 +77,11 @@ class Envelope:
     def only(self, recipients: tuple[Recipient, ...]) -> Envelope:
         """The same envelope for a part of its recipients."""
         return self if recipients == self.recipients else replace(self, recipients=recipients)
+
+
+def is_message_id(text: str) -> bool:
+    """Whether ``text`` has the form of a MessageId."""
+    return _ID.fullmatch(text) is not None
 
 
 def domain_of(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from filterd.core.envelope import MessageId
+from filterd.core.envelope import MessageId, is_message_id
 from filterd.errors import NotFound
 from filterd.web.guard import Visit
 
@@ -12,14 +12,14 @@ from filterd.web.guard import Visit
 def message_id(visit: Visit) -> MessageId:
     """The id in the path. Raises NotFound for what cannot be one."""
     id = visit.request.path_params["id"]
-    if not is_id(id):
+    if not is_message_id(id):
         raise NotFound("no such message")
     return MessageId(id)
 
 
-def is_id(text: str) -> bool:
-    """Whether it has the form of a message id."""
-    return len(text) == 32 and all(c in "0123456789abcdef" for c in text)
+def marked_ids(visit: Visit) -> list[MessageId]:
+    """The ids of the messages that a form marks."""
+    return [MessageId(id) for id in visit.fields("id") if is_message_id(id)]
 
 
 def as_day(text: str) -> datetime | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from filterd.core.explanation import take_apart
 from filterd.core.verdict import Evidence
-from filterd.feedback_ports import Similar
+from filterd.feedback_ports import Examples, Similar
 from filterd.ports import VerdictRow
 
 _END_LOGIT = 7.0
@@ -72,6 +72,11 @@ def why(row: VerdictRow, similar: Sequence[Similar] = ()) -> Why:
         threshold_at=None if row.threshold is None else _place(row.threshold),
         similar=tuple(similar),
     )
+
+
+async def explained(row: VerdictRow, examples: Examples) -> Why:
+    """What to say about ``row``, and the labelled messages it is like. Raises StoreUnavailable."""
+    return why(row, await examples.similar(row.channel, row.fingerprint) if row.fingerprint else ())
 
 
 def marked(text: str, words: Sequence[Word]) -> Sequence[tuple[str, str]]:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from filterd.core.envelope import Channel
 from filterd.core.verdict import Action, OutcomeKind, Reason
-from filterd.ports import HeldState
-from filterd.review_ports import IN_QUARANTINE, HeldQuery, VerdictQuery
+from filterd.review_ports import HeldQuery, Keeping, VerdictQuery
 from filterd.web.api.parts import MAX_PAGE, Moment, message_id
 
 Part = Annotated[str, Field(max_length=256)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Keeping(StrEnum):
-    """What has become of held messages."""
-
-    HELD = "held"
-    RELEASED = "released"
-    DELETED = "deleted"
-
-
-_STATES = {
-    Keeping.HELD: IN_QUARANTINE,
-    Keeping.RELEASED: frozenset({HeldState.RELEASED}),
-    Keeping.DELETED: frozenset({HeldState.DELETED}),
-}
 
 
 class _Filter(BaseModel):
@@ -80,7 +63,7 @@ class HeldFilter(_Filter):
     @property
     def asked(self) -> HeldQuery:
         """The question. Raises NotFound for a ``before`` that is no id."""
-        return HeldQuery(subject=self.subject, states=_STATES[self.state], **self._shared)
+        return HeldQuery(subject=self.subject, states=self.state.states, **self._shared)
 
 
 class VerdictFilter(_Filter):

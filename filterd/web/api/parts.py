@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from filterd.account_ports import Accounts
 from filterd.checking import Checking
-from filterd.core.envelope import MessageId
+from filterd.core.envelope import MessageId, is_message_id
 from filterd.errors import NotFound
 from filterd.feedback_ports import Examples, FeedbackLedger
 from filterd.log import Events
@@ -32,7 +31,6 @@ from filterd.web.passwords import Passwords
 
 MAX_PAGE = 200
 """Rows of one answer."""
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,7 @@ def parts_of(request: Request) -> ApiParts:
 
 def message_id(text: str) -> MessageId:
     """Raises NotFound for what cannot be an id: to the caller it is one more that does not exist."""
-    if not _ID.fullmatch(text):
+    if not is_message_id(text):
         raise NotFound("no such message")
     return MessageId(text)
 

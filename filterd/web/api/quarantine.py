@@ -11,13 +11,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from filterd.core.envelope import Channel
-from filterd.core.mail_view import MailView
-from filterd.core.shown import shown_text
 from filterd.errors import Unscannable
 from filterd.ports import HeldState
 from filterd.web.api.document import problems
 from filterd.web.api.filters import HeldFilter
 from filterd.web.api.parts import Body, QuarantineToken, clean, message_id, parts_of
+from filterd.web.reading import read_held
 
 _HEADER_BYTES = 65_536
 
@@ -161,13 +160,10 @@ async def view_held(
     """A held message read for people: headers decoded, text first. 422 where it breaks a limit."""
     parts = parts_of(request)
     held = await parts.quarantine.held(message_id(id))
-    if held.envelope.channel is Channel.SMS:
-        mail = MailView(text=shown_text(held.raw.decode("utf-8", "replace")))
-    else:
-        try:
-            mail = await parts.reader.read_mail(held.raw)
-        except Unscannable:
-            raise HTTPException(422) from None
+    try:
+        mail = await read_held(held, parts.reader)
+    except Unscannable:
+        raise HTTPException(422) from None
     return ViewOut(**asdict(mail))
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import urllib.parse
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
-from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
 
 from filterd.actions import Verb
 from filterd.core.access import Role
-from filterd.core.envelope import Channel, MessageId
+from filterd.core.envelope import MessageId
 from filterd.core.verdict import Action, Reason
 from filterd.errors import NotFound, UsageError
 from filterd.ports import HeldSummary
 from filterd.review_ports import Campaign, VerdictQuery
-from filterd.web.fields import as_day, as_share, is_id, message_id
+from filterd.web.asking import Asked
+from filterd.web.fields import marked_ids, message_id
 from filterd.web.guard import Visit, local_path, visited
 from filterd.web.menu import roles_of
 from filterd.web.paging import page_of
 from filterd.web.parts import WebParts
-from filterd.web.why import why
+from filterd.web.why import explained
 
 PAGE_ROWS = 50
 CAMPAIGN_DAYS = 7
@@ -47,48 +44,28 @@ def history_pages(parts: WebParts) -> list[Route]:
 
 
 async def _list(visit: Visit) -> Response:
-    asked = {name: visit.request.query_params.get(name, "").strip()[:256] for name in _FIELDS}
-    query = replace(query_of(asked, visit.request.query_params), reach=visit.person.reach)
-    found = await visit.parts.review.history(replace(query, limit=PAGE_ROWS + 1))
-    rows, last = page_of(found, PAGE_ROWS)
-    kept = {name: value for name, value in asked.items() if value}
+    asked = Asked.by(visit, _FIELDS)
+    query = VerdictQuery(
+        actions=frozenset(action for action in Action if action == asked.fields["action"]),
+        reasons=frozenset(reason for reason in Reason if reason == asked.fields["reason"]),
+        limit=PAGE_ROWS + 1,
+        **asked.query,
+    )
+    rows, last = page_of(await visit.parts.review.history(query), PAGE_ROWS)
     return visit.page(
         "history.html",
-        asked=asked,
+        asked=asked.fields,
         rows=rows,
         actions=tuple(Action),
         reasons=tuple(Reason),
-        here=_address(kept | ({"before": query.before} if query.before else {})),
-        newest=_address(kept) if query.before else "",
-        older=_address(kept | {"before": last}) if last else "",
-    )
-
-
-def query_of(asked: Mapping[str, str], parameters: QueryParams) -> VerdictQuery:
-    """Which verdicts a form asks for; what cannot be read is left out: a form is sent half filled in, at every key."""
-    until = as_day(asked["until"])
-    before = parameters.get("before", "")
-    return VerdictQuery(
-        text=asked["q"],
-        sender=asked["sender"],
-        recipient=asked["recipient"],
-        since=as_day(asked["since"]),
-        until=None if until is None else until + timedelta(days=1),
-        actions=frozenset(action for action in Action if action == asked["action"]),
-        reasons=frozenset(reason for reason in Reason if reason == asked["reason"]),
-        channel=next((channel for channel in Channel if channel == asked["channel"]), None),
-        least_probability=as_share(asked["least"]),
-        most_probability=as_share(asked["most"]),
-        before=MessageId(before) if is_id(before) else None,
+        **asked.links(last),
     )
 
 
 async def _show(visit: Visit) -> Response:
     parts, id = visit.parts, message_id(visit)
     rows = await parts.review.verdicts(id, visit.person.reach)
-    whys = [
-        why(row, await parts.examples.similar(row.channel, row.fingerprint) if row.fingerprint else ()) for row in rows
-    ]
+    whys = [await explained(row, parts.examples) for row in rows]
     return visit.page("verdict.html", id=id, whys=whys, held=await _held(visit, id))
 
 
@@ -102,7 +79,7 @@ async def _held(visit: Visit, id: MessageId) -> HeldSummary | None:
 
 async def _label(visit: Visit) -> Response:
     verb = next((verb for verb in _LABELS if verb == visit.field("do")), None)
-    ids = [MessageId(id) for id in visit.fields("id") if is_id(id)]
+    ids = marked_ids(visit)
     if verb is None or not ids:
         raise UsageError(visit.texts("history.mark_some"))
     began = visit.parts.clock.now()
@@ -139,7 +116,3 @@ async def _act_on_campaign(visit: Visit) -> Response:
 
 def _meant(campaign: Campaign, verb: Verb) -> tuple[MessageId, ...]:
     return campaign.messages[:1] if verb in _LABELS else campaign.held[:MAX_CAMPAIGN]
-
-
-def _address(kept: Mapping[str, str]) -> str:
-    return "/history" + (f"?{urllib.parse.urlencode(kept)}" if kept else "")

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import urllib.parse
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 
-from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
 
 from filterd.actions import Verb
-from filterd.core.envelope import Channel, MessageId
+from filterd.core.envelope import Channel
 from filterd.core.mail_view import MailView
-from filterd.core.shown import shown_text
 from filterd.core.verdict import Reason
 from filterd.errors import FilterdError, NotFound, ScanFailed, TemporaryError, Unscannable, UsageError
-from filterd.ports import HeldMessage, HeldState
-from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, HeldQuery
-from filterd.web.fields import as_day, as_share, is_id, message_id
+from filterd.ports import HeldMessage
+from filterd.review_ports import COUNT_LIMIT, HeldQuery, Keeping
+from filterd.web.asking import Asked
+from filterd.web.fields import marked_ids, message_id
 from filterd.web.guard import Visit, local_path, visited
 from filterd.web.parts import WebParts
+from filterd.web.reading import read_held
 from filterd.web.render import HEADERS
-from filterd.web.why import Why, marked, why
+from filterd.web.why import Why, explained, marked
 
 PAGE_ROWS = 50
 MAX_MARKED = 200
 REASONS = (Reason.SPAM, Reason.REPORTED, Reason.DENIED, Reason.UNSCANNABLE, Reason.SCAN_DOWN)
 """Why messages are held."""
 _FIELDS = ("q", "sender", "recipient", "subject", "since", "until", "reason", "channel", "least", "most", "state")
-_STATES: Mapping[str, frozenset[HeldState]] = {
-    "held": IN_QUARANTINE,
-    "released": frozenset((HeldState.RELEASED,)),
-    "deleted": frozenset((HeldState.DELETED,)),
-}
 _ACTING = frozenset((Verb.RELEASE, Verb.TEACH, Verb.ALLOW, Verb.BLOCK, Verb.DELETE))
 _PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 
@@ -51,42 +43,25 @@ def quarantine_pages(parts: WebParts) -> list[Route]:
 
 
 async def _list(visit: Visit) -> Response:
-    asked = {name: visit.request.query_params.get(name, "").strip()[:256] for name in _FIELDS}
-    asked["state"] = asked["state"] if asked["state"] in _STATES else "held"
-    query = replace(query_of(asked, visit.request.query_params), reach=visit.person.reach)
-    found = await visit.parts.review.list_held(replace(query, limit=PAGE_ROWS + 1))
+    asked = Asked.by(visit, _FIELDS)
+    state = next((each for each in Keeping if each == asked.fields["state"]), Keeping.HELD)
+    query = HeldQuery(
+        subject=asked.fields["subject"],
+        reasons=frozenset(reason for reason in REASONS if reason == asked.fields["reason"]),
+        states=state.states,
+        limit=PAGE_ROWS + 1,
+        **asked.query,
+    )
+    found = await visit.parts.review.list_held(query)
     count = await visit.parts.review.count_held(replace(query, before=None))
-    page, kept = found[:PAGE_ROWS], {name: value for name, value in asked.items() if value}
     return visit.page(
         "quarantine.html",
-        asked=asked,
-        held=page,
+        asked={**asked.fields, "state": state.value},
+        held=found[:PAGE_ROWS],
         reasons=REASONS,
         count=count,
         is_more=count >= COUNT_LIMIT,
-        here=_address(kept | ({"before": query.before} if query.before else {})),
-        newest=_address(kept) if query.before else "",
-        older=_address(kept | {"before": page[-1].id}) if len(found) > PAGE_ROWS else "",
-    )
-
-
-def query_of(asked: Mapping[str, str], parameters: QueryParams) -> HeldQuery:
-    """Which messages a form asks for; what cannot be read is left out: a form is sent half filled in, at every key."""
-    until = as_day(asked["until"])
-    before = parameters.get("before", "")
-    return HeldQuery(
-        text=asked["q"],
-        sender=asked["sender"],
-        recipient=asked["recipient"],
-        subject=asked["subject"],
-        since=as_day(asked["since"]),
-        until=None if until is None else until + timedelta(days=1),
-        reasons=frozenset(reason for reason in REASONS if reason == asked["reason"]),
-        channel=next((channel for channel in Channel if channel == asked["channel"]), None),
-        least_probability=as_share(asked["least"]),
-        most_probability=as_share(asked["most"]),
-        states=_STATES[asked["state"]],
-        before=MessageId(before) if is_id(before) else None,
+        **asked.links(found[PAGE_ROWS - 1].id if len(found) > PAGE_ROWS else None),
     )
 
 
@@ -113,17 +88,15 @@ async def _why(visit: Visit, held: HeldMessage) -> Why | None:
     except NotFound:
         return None
     row = next((row for row in rows if row.outcome == "held"), rows[0])
-    return why(row, await parts.examples.similar(row.channel, row.fingerprint) if row.fingerprint else ())
+    return await explained(row, parts.examples)
 
 
 async def _read(parts: WebParts, held: HeldMessage) -> tuple[MailView | None, str]:
     """What is in it; or None and why not, as a key of the catalogue."""
     if not held.raw:
         return None, "gone"
-    if held.envelope.channel is Channel.SMS:
-        return MailView(text=shown_text(held.raw.decode("utf-8", "replace"))), ""
     try:
-        return await parts.reader.read_mail(held.raw), ""
+        return await read_held(held, parts.reader), ""
     except Unscannable:
         return None, "unreadable"
     except (ScanFailed, TemporaryError):
@@ -161,7 +134,7 @@ async def _readable(visit: Visit) -> HeldMessage:
 async def _act(visit: Visit) -> Response:
     """One verb for all messages that are marked; what cannot be done for one does not keep the others."""
     verb = next((verb for verb in _ACTING if verb == visit.field("do")), None)
-    ids = [MessageId(id) for id in visit.fields("id") if is_id(id)]
+    ids = marked_ids(visit)
     if verb is None or not 0 < len(ids) <= MAX_MARKED:
         raise UsageError(visit.texts("quarantine.mark_some", n=MAX_MARKED))
     began, done, failed = visit.parts.clock.now(), 0, list[FilterdError]()
@@ -175,7 +148,3 @@ async def _act(visit: Visit) -> Response:
     if not done:
         raise failed[0]
     return visit.done(verb.value, done, began, local_path(visit.field("back", "/quarantine")))
-
-
-def _address(kept: Mapping[str, str]) -> str:
-    return "/quarantine" + (f"?{urllib.parse.urlencode(kept)}" if kept else "")

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from filterd.core.envelope import MessageId
 from filterd.deed_ports import DeedKind, Selection
 from filterd.errors import NotFound, UsageError
-from filterd.web.fields import is_id
+from filterd.web.fields import marked_ids
 from filterd.web.guard import Visit, local_path, visited
 from filterd.web.parts import WebParts
 
@@ -44,7 +44,7 @@ async def _undo(visit: Visit) -> Response:
 
 async def _restore(visit: Visit) -> Response:
     """Put deleted messages back into the quarantine."""
-    ids = [MessageId(id) for id in visit.fields("id") if is_id(id)]
+    ids = marked_ids(visit)
     if not visit.person.may_act or not ids:
         raise UsageError(visit.texts("undo.nothing"))
     if not await _put_back(visit, ids):
