@@ -35,6 +35,11 @@ def addresses_of(texts: Iterable[str]) -> tuple[str, ...]:
     return _few(keys)
 
 
+def own_addresses(login: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """``addresses_of(texts)``; where there are none, the login itself if it is an address. Raises UsageError."""
+    return addresses_of(texts) or addresses_of([login] if "@" in login else [])
+
+
 def domains_of(texts: Iterable[str]) -> tuple[str, ...]:
     """The domains in ``texts``, each once, lower case. Raises UsageError for one that is none."""
     names = (text.strip().lower().removeprefix("@").rstrip(".") for text in texts if text.strip())

@@ -128,3 +128,7 @@ class Tries(Protocol):
     async def forget_failures(self, keys: Sequence[str]) -> None:
         """Begin again at none."""
         ...
+
+
+class People(Accounts, Sessions, Tries, Protocol):
+    """All that is known of those who sign in."""

@@ -50,6 +50,7 @@ def web_app(
     routes: Sequence[BaseRoute],
 ) -> AsgiApp:
     """The application, with ``routes`` beside it. Raises ConfigError."""
+    desk = RuleDesk(store.rules, origin=RuleOrigin.API, clock=SystemClock(), events=events)
     api = ApiParts(
         quarantine=store,
         ledger=store,
@@ -65,6 +66,7 @@ def web_app(
         figures=figures,
         review=store.review,
         bin=store.bin,
+        actions=_actions(store, desk, releaser, metrics, events),
         checking=Checking(judge, clock=SystemClock(), most_bytes=config.smtp.max_message_bytes),
         releaser=releaser,
         clock=SystemClock(),
@@ -80,7 +82,7 @@ def _pages(config: Config, store: SqlStore, api: ApiParts) -> WebParts:
     """What the pages work on: what the API does, and more."""
     passwords, accounts = api.passwords, store.accounts
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=api.clock, events=api.events)
-    actions = _actions(store, desk, api)
+    actions = _actions(store, desk, api.releaser, api.metrics, api.events)
     return WebParts(
         settings=config.web,
         proxies=Networks(config.web.proxy_networks),
@@ -111,27 +113,19 @@ def _pages(config: Config, store: SqlStore, api: ApiParts) -> WebParts:
 
 
 def _sign_in(config: Config, store: SqlStore, passwords: Passwords) -> SignIn:
-    people = store.accounts
-    return SignIn(
-        accounts=people,
-        sessions=people,
-        tries=people,
-        passwords=passwords,
-        clock=SystemClock(),
-        key=state.secret_of(config),
-    )
+    return SignIn(store.accounts, passwords=passwords, clock=SystemClock(), key=state.secret_of(config))
 
 
-def _actions(store: SqlStore, rules: RuleDesk, api: ApiParts) -> Actions:
+def _actions(store: SqlStore, rules: RuleDesk, releaser: Releaser, metrics: Metrics, events: Events) -> Actions:
     return Actions(
         quarantine=store,
         review=store.review,
         ledger=store,
         rules=rules,
-        releaser=api.releaser,
-        clock=api.clock,
-        metrics=api.metrics,
-        events=api.events,
+        releaser=releaser,
+        clock=SystemClock(),
+        metrics=metrics,
+        events=events,
     )
 
 

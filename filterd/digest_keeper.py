@@ -17,6 +17,7 @@ from filterd.account_ports import Account, Accounts
 from filterd.clock import mint_id
 from filterd.core.digest import Verb, first_since, latest_slot
 from filterd.core.envelope import Channel, Envelope, Recipient
+from filterd.core.secret_digest import digest as hashed
 from filterd.core.verdict import Reply
 from filterd.digest_ports import Composer, Digest, DigestClaim, DigestItem, Digests, Ticket, Tickets
 from filterd.errors import NotFound, RelayAmbiguous, RelayUnavailable, TemporaryError, UsageError
@@ -24,7 +25,6 @@ from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Clock, HeldState, HeldSummary, Relay
 from filterd.review_ports import HeldQuery, Review
-from filterd.ticket_desk import digest as hashed
 from filterd.ticket_desk import new_tickets
 from filterd.web_settings import DigestSettings
 from filterd.zones import zone_of

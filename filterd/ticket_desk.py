@@ -5,7 +5,6 @@ Looking changes nothing, however often. What could not be done can be tried agai
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from filterd import actions
 from filterd.account_ports import Account, Accounts
 from filterd.core.digest import Verb
 from filterd.core.overlay import known_entry
+from filterd.core.secret_digest import digest
 from filterd.digest_ports import Ticket, Tickets
 from filterd.errors import FilterdError, NotFound, UsageError
 from filterd.log import Events
@@ -141,8 +141,3 @@ def new_tickets(account: Account, held: HeldSummary, clock: Clock, days: int) ->
         )
         for verb in verbs_for(held)
     }
-
-
-def digest(secret: str) -> str:
-    """What is stored of a link: 64 hex digits."""
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

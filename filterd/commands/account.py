@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from filterd.account_names import addresses_of, domains_of, login_of, made_password
+from filterd.account_names import addresses_of, domains_of, login_of, made_password, own_addresses
 from filterd.commands.config import ConfigOption
 from filterd.core.access import Role
 from filterd.errors import NotFound
@@ -51,7 +51,7 @@ def add(
     account = Account(
         name=login,
         role=role,
-        addresses=addresses_of(address or ([login] if "@" in login else [])),
+        addresses=own_addresses(login, address or []),
         domains=domains_of(domain or []),
         password_hash=_hashed(password),
         created_at=SystemClock().now(),
@@ -113,18 +113,8 @@ def link(name: NameArgument, config: ConfigOption = None) -> None:
     from filterd.web.sign_in import SignIn
 
     async def work(store: SqlStore, config: Config) -> str:
-        account = await store.accounts.find_account(login_of(name))
-        if account is None:
-            raise NotFound(f"no account {login_of(name)}")
-        accounts = store.accounts
-        sign_in = SignIn(
-            accounts=accounts,
-            sessions=accounts,
-            tries=accounts,
-            passwords=Passwords(),
-            clock=SystemClock(),
-            key=state.secret_of(config),
-        )
+        account = await _meant(store, name)
+        sign_in = SignIn(store.accounts, passwords=Passwords(), clock=SystemClock(), key=state.secret_of(config))
         return f"{config.web.public_url}/sign-in/once/{await sign_in.link(account)}"
 
     typer.echo(context.with_store(config, work))
@@ -167,12 +157,16 @@ def _change(name: str, change: Callable[[Account], Account], config: ConfigOptio
     from filterd.commands import context
 
     async def work(store: SqlStore, _config: Config) -> None:
-        account = await store.accounts.find_account(login_of(name))
-        if account is None:
-            raise NotFound(f"no account {login_of(name)}")
-        await store.accounts.change_account(change(account), context.user_name())
+        await store.accounts.change_account(change(await _meant(store, name)), context.user_name())
 
     context.with_store(config, work)
+
+
+async def _meant(store: SqlStore, name: str) -> Account:
+    account = await store.accounts.find_account(login_of(name))
+    if account is None:
+        raise NotFound(f"no account {login_of(name)}")
+    return account
 
 
 def _password(*, is_read: bool) -> tuple[str, bool]:

@@ -29,8 +29,9 @@ def create(
     """Create a token and print it: it is shown this once and stored as a hash only."""
     from filterd.clock import SystemClock
     from filterd.commands import context
+    from filterd.core.secret_digest import digest
     from filterd.ports import Token
-    from filterd.web.auth import digest, new_secret
+    from filterd.web.auth import new_secret
 
     secret = new_secret()
     token = Token(name=token_name_of(name), scopes=tuple(dict.fromkeys(scope)), created_at=SystemClock().now())

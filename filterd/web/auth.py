@@ -5,10 +5,10 @@ A token is looked up by its hash, so how long the look-up takes tells nothing ab
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 
+from filterd.core.secret_digest import digest
 from filterd.ports import Scope, Token, TokenStore
 
 _FORM = re.compile(r"Bearer +(fd_[A-Za-z0-9_-]{43})", re.IGNORECASE)
@@ -17,11 +17,6 @@ _FORM = re.compile(r"Bearer +(fd_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 def new_secret() -> str:
     """A token nobody has yet: ``fd_`` and 43 characters."""
     return f"fd_{secrets.token_urlsafe(32)}"
-
-
-def digest(secret: str) -> str:
-    """What is stored of a token: 64 hex digits."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 async def identify(authorization: str, tokens: TokenStore) -> Token | None:

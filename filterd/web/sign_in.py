@@ -7,14 +7,14 @@ after an hour or two without a request; its secret is 256 random bits, of which 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import secrets
 from dataclasses import replace
 from datetime import timedelta
 
-from filterd.account_ports import Account, Accounts, Session, Sessions, Tries
+from filterd.account_ports import Account, People, Session
+from filterd.core.secret_digest import digest
 from filterd.errors import TooManyTries
 from filterd.ports import Clock
 from filterd.web.passwords import Passwords
@@ -35,13 +35,9 @@ _NETWORK_FACTOR = 5
 class SignIn:
     """Opens, finds and closes sessions."""
 
-    def __init__(
-        self, *, accounts: Accounts, sessions: Sessions, tries: Tries, passwords: Passwords, clock: Clock, key: bytes
-    ) -> None:
+    def __init__(self, people: People, *, passwords: Passwords, clock: Clock, key: bytes) -> None:
         """``key`` is the installation's secret."""
-        self._accounts = accounts
-        self._sessions = sessions
-        self._tries = tries
+        self._people = people
         self._passwords = passwords
         self._clock = clock
         self._key = key
@@ -54,15 +50,15 @@ class SignIn:
         name = name.strip().lower()
         keys = (self._hidden(f"account {name}"), self._network_key(peer))
         await self._check_tries(keys)
-        account = await self._accounts.find_account(name)
+        account = await self._people.find_account(name)
         stored = "" if account is None or account.is_disabled else account.password_hash
         if not await self._passwords.check(password, stored) or account is None:
-            await self._tries.note_failure(keys)
+            await self._people.note_failure(keys)
             return None
-        await self._tries.forget_failures(keys[:1])
+        await self._people.forget_failures(keys[:1])
         if self._passwords.is_outdated(stored):
             account = replace(account, password_hash=await self._passwords.hash(password))
-            await self._accounts.change_account(account, account.name)
+            await self._people.change_account(account, account.name)
         return await self.open(account), account
 
     async def check_peer(self, peer: str) -> None:
@@ -71,14 +67,14 @@ class SignIn:
 
     async def note_peer(self, peer: str) -> None:
         """A try from there has failed at the OpenID provider. Raises StoreUnavailable."""
-        await self._tries.note_failure((self._network_key(peer),))
+        await self._people.note_failure((self._network_key(peer),))
 
     async def open(self, account: Account) -> str:
         """The secret of a new session."""
         secret, now = secrets.token_urlsafe(32), self._clock.now()
         ends_at = now + timedelta(hours=SESSION_HOURS)
         session = Session(account=account.name, opened_at=now, seen_at=now, ends_at=ends_at)
-        await self._sessions.open_session(_digest(secret), session)
+        await self._people.open_session(digest(secret), session)
         return secret
 
     async def link(self, account: Account) -> str:
@@ -87,14 +83,14 @@ class SignIn:
         ends_at = now + timedelta(minutes=LINK_MINUTES)
         # A session nobody can be in: its key is of another form than that of a cookie's secret.
         session = Session(account=account.name, opened_at=now, seen_at=now, ends_at=ends_at)
-        await self._sessions.open_session(_digest(f"{_LINK}{secret}"), session)
+        await self._people.open_session(digest(f"{_LINK}{secret}"), session)
         return secret
 
     async def with_link(self, secret: str) -> tuple[str, Account] | None:
         """The secret of a new session and whose it is; None where the link was used, has expired or never was."""
-        key = _digest(f"{_LINK}{secret}")
-        found = await self._sessions.find_session(key)
-        if found is None or not await self._sessions.close_session(key):
+        key = digest(f"{_LINK}{secret}")
+        found = await self._people.find_session(key)
+        if found is None or not await self._people.close_session(key):
             return None
         session, account = found
         if account.is_disabled or self._clock.now() >= session.ends_at:
@@ -105,7 +101,7 @@ class SignIn:
         """Whose session it is; None where it has ended or never was. Raises StoreUnavailable."""
         if not secret:
             return None
-        found = await self._sessions.find_session(_digest(secret))
+        found = await self._people.find_session(digest(secret))
         if found is None:
             return None
         session, account = found
@@ -113,12 +109,12 @@ class SignIn:
         if account.is_disabled or now >= session.ends_at or now - session.seen_at >= timedelta(hours=IDLE_HOURS):
             return None
         if now - session.seen_at >= _TOUCH:
-            await self._sessions.touch_session(_digest(secret), now)
+            await self._people.touch_session(digest(secret), now)
         return account
 
     async def close(self, secret: str) -> None:
         """End the session. Raises StoreUnavailable."""
-        await self._sessions.close_session(_digest(secret))
+        await self._people.close_session(digest(secret))
 
     def form_token(self, secret: str) -> str:
         """What every form of the session carries: nobody else can know it, and it tells nothing about the secret."""
@@ -135,7 +131,7 @@ class SignIn:
     async def _check_tries(self, keys: tuple[str, ...]) -> None:
         """``keys`` end with the one of the network."""
         now = self._clock.now()
-        *accounts, network = await self._tries.failures(keys, now - _WINDOW)
+        *accounts, network = await self._people.failures(keys, now - _WINDOW)
         counted = [*((account, _FREE_TRIES) for account in accounts), (network, _FREE_TRIES * _NETWORK_FACTOR)]
         for (times, last), free in counted:
             wait_seconds = (last - now).total_seconds() + wait_after(times, free)
@@ -165,7 +161,3 @@ def network_of(peer: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

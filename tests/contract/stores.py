@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-from filterd.account_ports import Accounts, Sessions, Tries
+from filterd.account_ports import People
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import (
     Action,
@@ -43,10 +43,6 @@ KEEP = Retention(verdict_days=30, quarantine_days=30, feedback_days=30, sms_days
 
 class Quality(Calibrations, Tallies, Questions, Protocol):
     """All ports about quality."""
-
-
-class People(Accounts, Sessions, Tries, Protocol):
-    """All ports about those who sign in."""
 
 
 class Mail(Digests, Tickets, Protocol):

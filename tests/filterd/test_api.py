@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp
+from filterd.core.secret_digest import digest
 from filterd.core.verdict import Action, Decision, Evidence, Outcome, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import StoreFull, StoreUnavailable
 from filterd.inference.registry import Registry
@@ -28,13 +29,15 @@ from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline
 from filterd.ports import HeldState, Scope, Token
 from filterd.release import Releaser
+from filterd.rule_desk import RuleDesk
+from filterd.rule_ports import RuleOrigin
 from filterd.testing import FakeScanner, FixedClock, MemoryStore, RecordingRelay, a_scan, an_envelope
 from filterd.undoing import Undoing
 from filterd.web.api.parts import ApiParts
 from filterd.web.app import build_app
-from filterd.web.auth import digest, new_secret
+from filterd.web.auth import new_secret
 from filterd.web.passwords import Passwords
-from tests.filterd.web_visitor import a_checking, a_pipeline, no_models, some_figures
+from tests.filterd.web_visitor import a_checking, a_pipeline, no_models, some_actions, some_figures
 
 RAW = b"Subject: <script>alert(1)</script>\r\nFrom: alice@example.org\r\n\r\n<html>body</html>\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
@@ -88,6 +91,7 @@ async def an_api(tmp_path: Path) -> Api:
         metrics=metrics,
         events=events,
     )
+    desk = RuleDesk(store.rules, origin=RuleOrigin.API, clock=clock, events=events)
     scanner = FakeScanner()
     pipeline = a_pipeline(store, scanner, metrics)
     parts = ApiParts(
@@ -106,6 +110,7 @@ async def an_api(tmp_path: Path) -> Api:
         checking=a_checking(pipeline),
         review=store.review,
         bin=store.bin,
+        actions=some_actions(store, desk, releaser, clock, metrics, events),
         releaser=releaser,
         clock=clock,
         metrics=metrics,

@@ -11,10 +11,11 @@ import httpx2
 import pytest
 
 from filterd.core.envelope import Channel
+from filterd.core.secret_digest import digest
 from filterd.model_ports import Trial
 from filterd.ports import Scope, Token
 from filterd.web.app import build_app
-from filterd.web.auth import digest, new_secret
+from filterd.web.auth import new_secret
 from tests.filterd.model_shop import CARD, FIRST, PACKAGED, SECOND, Shop, a_shop, stock
 from tests.filterd.web_visitor import House, a_house, api_parts
 

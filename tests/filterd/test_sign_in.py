@@ -36,9 +36,7 @@ async def store(clock: FixedClock) -> MemoryStore:
 @pytest.fixture
 def sign_in(store: MemoryStore, clock: FixedClock) -> SignIn:
     return SignIn(
-        accounts=store.accounts,
-        sessions=store.accounts,
-        tries=store.accounts,
+        store.accounts,
         passwords=Passwords(FAST),
         clock=clock,
         key=b"key",
@@ -186,7 +184,7 @@ async def test_form_token_belongs_to_one_session(sign_in: SignIn) -> None:
 async def test_outdated_hash_is_replaced_at_sign_in(store: MemoryStore, clock: FixedClock) -> None:
     stronger = Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1))
     accounts = store.accounts
-    sign_in = SignIn(accounts=accounts, sessions=accounts, tries=accounts, passwords=stronger, clock=clock, key=b"key")
+    sign_in = SignIn(accounts, passwords=stronger, clock=clock, key=b"key")
     before = await accounts.find_account("ann")
     secret = await opened(sign_in)
     after = await accounts.find_account("ann")

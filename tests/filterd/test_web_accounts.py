@@ -11,8 +11,8 @@ import pytest
 
 from filterd.account_ports import Account
 from filterd.core.access import Role
+from filterd.core.secret_digest import digest
 from filterd.ports import Scope
-from filterd.web.auth import digest
 from tests.filterd.web_visitor import House, Visitor, a_house, routes_of
 
 BOB = "bob@example.org"

@@ -13,6 +13,7 @@ import pytest
 from filterd.clock import mint_id
 from filterd.core.access import Role
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.secret_digest import digest
 from filterd.core.verdict import (
     Action,
     Decision,
@@ -29,7 +30,7 @@ from filterd.errors import StoreUnavailable
 from filterd.ports import Scope, Token
 from filterd.quality import QualityEstimates
 from filterd.testing import a_scan, an_envelope
-from filterd.web.auth import digest, new_secret
+from filterd.web.auth import new_secret
 from filterd.web.parts import WebParts
 from tests.filterd.web_visitor import House, Visitor, a_house
 

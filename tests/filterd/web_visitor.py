@@ -29,6 +29,7 @@ from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
+from filterd.ports import Clock
 from filterd.promotion import Promoter
 from filterd.quality import QualityEstimates
 from filterd.release import Releaser
@@ -186,24 +187,13 @@ def a_house(
     }
     undoing = Undoing(store.deeds, lambda: Registry(Path("/nowhere"), Path("/nowhere")), events=events)
     desk = RuleDesk(store.rules, origin=RuleOrigin.WEB, clock=clock, events=events)
-    actions = Actions(
-        quarantine=store,
-        review=store.review,
-        ledger=store,
-        rules=desk,
-        releaser=releaser,
-        clock=clock,
-        metrics=metrics,
-        events=events,
-    )
+    actions = some_actions(store, desk, releaser, clock, metrics, events)
     parts = configure(
         WebParts(
             settings=settings,
             proxies=Networks(settings.proxy_networks),
             renderer=Renderer(),
-            sign_in=SignIn(
-                accounts=accounts, sessions=accounts, tries=accounts, passwords=passwords, clock=clock, key=b"key"
-            ),
+            sign_in=SignIn(accounts, passwords=passwords, clock=clock, key=b"key"),
             passwords=passwords,
             accounts=accounts,
             review=store.review,
@@ -224,8 +214,25 @@ def a_house(
     return House(app, store, relay, clock, metrics, parts)
 
 
+def some_actions(
+    store: MemoryStore, rules: RuleDesk, releaser: Releaser, clock: Clock, metrics: Metrics, events: Events
+) -> Actions:
+    """What people do with messages of ``store``."""
+    return Actions(
+        quarantine=store,
+        review=store.review,
+        ledger=store,
+        rules=rules,
+        releaser=releaser,
+        clock=clock,
+        metrics=metrics,
+        events=events,
+    )
+
+
 def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
     """What the API works on beside these pages."""
+    desk = RuleDesk(store.rules, origin=RuleOrigin.API, clock=parts.clock, events=parts.events)
     return ApiParts(
         quarantine=store,
         ledger=store,
@@ -241,6 +248,7 @@ def api_parts(parts: WebParts, store: MemoryStore) -> ApiParts:
         figures=parts.figures,
         review=parts.review,
         bin=parts.bin,
+        actions=some_actions(store, desk, parts.releaser, parts.clock, parts.metrics, parts.events),
         checking=a_checking(a_pipeline(store, FakeScanner(), parts.metrics)),
         releaser=parts.releaser,
         clock=parts.clock,

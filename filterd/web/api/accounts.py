@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
-from filterd.account_names import addresses_of, domains_of, login_of, made_password
+from filterd.account_names import addresses_of, domains_of, login_of, made_password, own_addresses
 from filterd.account_ports import Account
 from filterd.core.access import Role
 from filterd.errors import NotFound
@@ -99,7 +99,7 @@ async def add_account(request: Request, body: AccountIn, token: AdminToken) -> A
     account = Account(
         name=name,
         role=body.role,
-        addresses=addresses_of(body.addresses or ([name] if "@" in name else ())),
+        addresses=own_addresses(name, body.addresses),
         domains=domains_of(body.domains),
         password_hash=await parts.passwords.hash(password) if password else "",
         created_at=parts.clock.now(),

@@ -8,12 +8,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from filterd.actions import Actions, Done, Verb
+from filterd.actions import Done, Verb
 from filterd.core.access import Person, Role
 from filterd.core.envelope import MessageId, address_key
 from filterd.ports import Scope, Token
-from filterd.rule_desk import RuleDesk
-from filterd.rule_ports import RuleOrigin
 from filterd.web.api.document import problems
 from filterd.web.api.parts import ApiParts, QuarantineToken, message_id, parts_of
 from filterd.web.auth import may
@@ -63,7 +61,7 @@ async def act(request: Request, id: str, verb: HeldVerb, token: QuarantineToken)
         await parts.bin.restore(meant, person.name, person.reach)
         done = Done(message=meant)
     else:
-        done = await _actions(parts).act(person, Verb(verb.value), meant)
+        done = await parts.actions.act(person, Verb(verb.value), meant)
     return ActedOut(id=id, verb=verb, rules=done.rules, labelled=done.is_labelled, deleted=done.is_deleted)
 
 
@@ -75,16 +73,3 @@ async def _person(parts: ApiParts, token: Token, verb: HeldVerb, id: MessageId) 
         raise HTTPException(403)
     recipients = (await parts.quarantine.held(id)).summary.recipients
     return Person(name=token.name, role=Role.USER, addresses=frozenset(map(address_key, recipients)))
-
-
-def _actions(parts: ApiParts) -> Actions:
-    return Actions(
-        quarantine=parts.quarantine,
-        review=parts.review,
-        ledger=parts.ledger,
-        rules=RuleDesk(parts.rules, origin=RuleOrigin.API, clock=parts.clock, events=parts.events),
-        releaser=parts.releaser,
-        clock=parts.clock,
-        metrics=parts.metrics,
-        events=parts.events,
-    )

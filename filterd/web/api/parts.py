@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from filterd.account_ports import Accounts
+from filterd.actions import Actions
 from filterd.checking import Checking
 from filterd.core.envelope import MessageId, is_message_id
 from filterd.errors import NotFound
@@ -51,6 +52,7 @@ class ApiParts:
     figures: FigureParts
     review: Review
     bin: Bin
+    actions: Actions
     checking: Checking
     releaser: Releaser
     clock: Clock
