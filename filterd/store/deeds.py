@@ -20,6 +20,7 @@ from filterd.core.near import is_near
 from filterd.core.overlay import ListEntry, ListKind, told
 from filterd.deed_ports import RULE_KINDS, Deed, DeedKind, Selection, Undone
 from filterd.errors import UsageError
+from filterd.feedback_ports import Labels
 from filterd.ports import Clock
 from filterd.store import ledger, rules
 from filterd.store.quality import Transactions
@@ -51,6 +52,19 @@ class SqlDeeds:
         if is_rehearsal:
             return await self._read(partial(standing, meant=meant))
         return await self._write(partial(undo, meant=meant, by=by, now=self._clock.now()))
+
+
+def only_labels(meant: Labels) -> Selection:
+    """The same selection, of labels alone."""
+    return Selection(
+        message=meant.message,
+        by=meant.reporter,
+        sender_domain=meant.sender_domain,
+        campaign=meant.campaign,
+        since=meant.since,
+        until=meant.until,
+        kinds=frozenset({DeedKind.LABEL}),
+    )
 
 
 def listed(connection: Connection, meant: Selection, limit: int, *, has_revoked: bool) -> Sequence[Deed]:
@@ -108,8 +122,8 @@ class _Found:
 
     deed: Deed
     fingerprint: str
-    senders: tuple[str, ...]
-    """Keys of the senders it is about."""
+    domains: tuple[str, ...]
+    """Of the senders it is about; empty for a number."""
 
 
 def _found(connection: Connection, meant: Selection, *, has_revoked: bool) -> list[_Found]:
@@ -129,13 +143,8 @@ def _found(connection: Connection, meant: Selection, *, has_revoked: bool) -> li
         if each.deed.kind in meant.kinds
         and (has_revoked or each.deed.revoked_at is None)
         and (texts is None or any(is_near(each.fingerprint, text) for text in texts))
-        and (not meant.sender_domain or any(is_within(_domain(s), meant.sender_domain) for s in each.senders))
+        and (not meant.sender_domain or any(is_within(domain, meant.sender_domain) for domain in each.domains))
     ]
-
-
-def _domain(sender: str) -> str:
-    """Of an address, or of an entry that is a domain itself."""
-    return domain_of(sender) or sender
 
 
 def _labels(connection: Connection, meant: Selection, message: str | None) -> Iterable[_Found]:
@@ -152,7 +161,7 @@ def _labels(connection: Connection, meant: Selection, message: str | None) -> It
             revoked_at=row.revoked_at,
             revoked_by=row.revoked_by,
         )
-        yield _Found(deed=deed, fingerprint=row.fingerprint, senders=(row.sender_key,))
+        yield _Found(deed=deed, fingerprint=row.fingerprint, domains=(domain_of(row.sender_key),))
 
 
 def _rules(connection: Connection, meant: Selection, message: str | None) -> Iterable[_Found]:
@@ -172,8 +181,9 @@ def _rules(connection: Connection, meant: Selection, message: str | None) -> Ite
             revoked_at=row.revoked_at,
             revoked_by=row.revoked_by,
         )
-        senders = (row.sender_key, "" if entry is None else entry.entry)
-        yield _Found(deed=deed, fingerprint=row.fingerprint or "", senders=senders)
+        listed = "" if entry is None else domain_of(entry.entry) or entry.entry
+        domains = (domain_of(row.sender_key), listed)
+        yield _Found(deed=deed, fingerprint=row.fingerprint or "", domains=domains)
 
 
 def _audited(connection: Connection, meant: Selection, message: str | None, *, event: str) -> Iterable[_Found]:
@@ -205,7 +215,7 @@ def _audited(connection: Connection, meant: Selection, message: str | None, *, e
             revoked_at=row.revoked_at,
             revoked_by=row.revoked_by or "",
         )
-        yield _Found(deed=found, fingerprint=row.fingerprint or "", senders=(row.sender_key or "",))
+        yield _Found(deed=found, fingerprint=row.fingerprint or "", domains=(domain_of(row.sender_key or ""),))
 
 
 def _fingerprint_of(message: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:

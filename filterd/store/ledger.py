@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from filterd.core.envelope import Channel, MessageId, domain_of, is_within
-from filterd.core.near import ALIKE_BITS, is_near, likeness
+from filterd.core.envelope import Channel, MessageId
+from filterd.core.near import ALIKE_BITS, likeness
 from filterd.core.reported import Report
 from filterd.core.verdict import Feedback, Label
-from filterd.feedback_ports import Labels, ReportChange, Similar
+from filterd.feedback_ports import ReportChange, Similar
 from filterd.store.quarantine import audit
 from filterd.store.schema import FeedbackRecord, VerdictRecord, lookup_key
 from filterd.store.verdicts import message_of
@@ -119,30 +119,6 @@ def retire(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """The labels stand, but are no longer a memory of near-duplicates."""
     standing = (FeedbackRecord.id.in_(ids), FeedbackRecord.retired_at.is_(None))
     connection.execute(update(FeedbackRecord).where(*standing).values(retired_at=now, changed_at=now))
-
-
-def revoke(connection: Connection, meant: Labels, by: str, now: datetime, *, is_rehearsal: bool) -> Sequence[int]:
-    """Revoke the standing labels that are meant, and say in the audit trail who did. Raises NotFound."""
-    table = FeedbackRecord
-    query = select(table).where(table.revoked_at.is_(None)).order_by(table.id)
-    if meant.message is not None:
-        query = query.where(table.message_id == message_of(connection, meant.message))
-    if meant.reporter:
-        query = query.where(table.reporter == meant.reporter)
-    if meant.since is not None:
-        query = query.where(table.given_at >= meant.since)
-    if meant.until is not None:
-        query = query.where(table.given_at < meant.until)
-    texts = fingerprints(connection, meant.campaign) if meant.campaign is not None else None
-    found = [
-        row.id
-        for row in connection.execute(query)
-        if (not meant.sender_domain or is_within(domain_of(row.sender_key), meant.sender_domain))
-        and (texts is None or any(is_near(row.fingerprint, text) for text in texts))
-    ]
-    if not is_rehearsal:
-        take_back(connection, found, by, now)
-    return found
 
 
 def take_back(connection: Connection, ids: Sequence[int], by: str, now: datetime) -> None:

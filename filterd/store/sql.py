@@ -41,7 +41,7 @@ from filterd.settings import Config
 from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
 from filterd.store.accounts import SqlAccounts
 from filterd.store.bin import SqlBin
-from filterd.store.deeds import SqlDeeds
+from filterd.store.deeds import SqlDeeds, only_labels
 from filterd.store.digests import SqlDigests
 from filterd.store.engine import create_engine, create_file, create_thread_engine, database_url, sqlite_path, translated
 from filterd.store.quality import SqlQuality
@@ -231,8 +231,7 @@ class SqlStore:
         """See ``ports.FeedbackLedger``."""
         if labels.is_empty:
             raise UsageError("say which labels to revoke")
-        operation = partial(ledger.revoke, meant=labels, by=by, now=self._clock.now(), is_rehearsal=is_rehearsal)
-        return await self._write(operation)
+        return list((await self.deeds.undo(only_labels(labels), by, is_rehearsal=is_rehearsal)).labels)
 
     async def labelled_inputs(
         self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
