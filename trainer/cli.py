@@ -9,17 +9,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from filterd.core.envelope import Channel
 from filterd.errors import FilterdError
+from trainer import corpus_cli, stores_cli
 from trainer.config import TrainConfig, quick
+from trainer.engine_names import EngineName
 from trainer.errors import TrainerError
 from trainer.recipe import Kind, find
 
 app = typer.Typer(help="Trains and measures the models that filterd serves.", no_args_is_help=True)
+app.add_typer(corpus_cli.app, name="corpus")
+app.command()(stores_cli.push)
+app.command()(stores_cli.pull)
+
+if TYPE_CHECKING:
+    from trainer.engines import Engine
 
 _DATA = "FILTERD_DATA"
 
@@ -31,6 +39,8 @@ FastOption = Annotated[bool, typer.Option("--fast", help="A small sample and net
 GoldenOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Labelled messages in DIR/ham and DIR/spam; else the package's own")
 ]
+EngineOption = Annotated[EngineName, typer.Option(help="Where the work is done; ray needs the extra of that name")]
+WorkersOption = Annotated[int, typer.Option(help="Ray's processes, on this machine or where RAY_ADDRESS says", min=1)]
 JobsOption = Annotated[int, typer.Option(help="Processes that read messages", min=1)]
 
 
@@ -90,8 +100,23 @@ def evaluate(
     data: DataOption = None,
     fast: FastOption = False,
     jobs: JobsOption = 2,
+    prepared: Annotated[
+        str | None, typer.Option(metavar="PARQUET", help="Measure on the test part of what `prepare` wrote instead")
+    ] = None,
+    engine: EngineOption = EngineName.IN_PROCESS,
+    workers: WorkersOption = 2,
 ) -> None:
     """Measure a bundle by one track, or by all of them, and print what was found."""
+    if prepared is not None:
+        from trainer.tracks.prepared import measure as measure_prepared
+
+        if bundle is None:
+            raise typer.BadParameter("--prepared measures a bundle; give --bundle")
+        measured = measure_prepared(find_engine(engine, workers), prepared, bundle, channel)
+        if out is not None:
+            measured.write(out)
+        typer.echo("\n".join(measured.lines()))
+        return
     _quiet_tensorflow()
     from trainer.tracks import find, names
     from trainer.tracks.context import Context
@@ -108,6 +133,23 @@ def evaluate(
         if out is not None:
             found.write(out)
         typer.echo("\n".join(found.lines()))
+
+
+@app.command()
+def prepare(
+    channel: ChannelOption,
+    messages: Annotated[str, typer.Option(metavar="PARQUET", help="Labelled messages: a folder or s3://bucket/prefix")],
+    out: Annotated[str, typer.Option(metavar="PARQUET", help="Receives them as the model reads them, divided")],
+    engine: EngineOption = EngineName.IN_PROCESS,
+    workers: WorkersOption = 2,
+) -> None:
+    """Encode, cluster and divide labelled messages in Parquet, on one machine or many; prints what they were made."""
+    from trainer import at_scale, parquet, rows
+    from trainer.config import defaults
+
+    found = at_scale.prepare(find_engine(engine, workers), messages, channel, defaults(channel).split)
+    parquet.write([found.table], out, rows.PREPARED)
+    typer.echo(found.summary())
 
 
 @app.command()
@@ -156,6 +198,15 @@ def replay(
         Path | None, typer.Option(help="The gateway's file; else $FILTERD_CONFIG, else /etc/filterd/filterd.toml")
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines")] = False,
+    past: Annotated[
+        str | None, typer.Option(metavar="PARQUET", help="What `corpus past` wrote, instead of the gateway's store")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="INCUMBENT", help="The other bundle; else the one the gateway serves")
+    ] = None,
+    engine: EngineOption = EngineName.IN_PROCESS,
+    workers: WorkersOption = 2,
+    jobs: JobsOption = 2,
 ) -> None:
     """Score what a gateway has judged lately with a candidate too, and list the verdicts that would change.
 
@@ -169,18 +220,33 @@ def replay(
     from filterd import config as settings
     from filterd.inference.registry import read_spec
     from filterd.model_files import ModelFiles
+    from trainer.replay import DEFAULT_POINT
     from trainer.replay import replay as replayed
     from trainer.sources import feedback
 
-    gateway = settings.load(settings.find(config, os.environ), os.environ).config
     meant = channel or read_spec(candidate).channel
-    incumbent = ModelFiles(gateway).locate()[meant]
-    past = feedback.past(gateway, meant, datetime.now(UTC) - _span(since))
-    found = replayed(past, incumbent, candidate)
+    if past is None and engine is not EngineName.IN_PROCESS:
+        raise typer.BadParameter("other engines read Parquet: write it with `trainer corpus past` and give --past")
+    if past is None or against is None:
+        gateway = settings.load(settings.find(config, os.environ), os.environ).config
+        against = against or ModelFiles(gateway).locate()[meant]
+    if past is None:
+        found = replayed(feedback.past(gateway, meant, datetime.now(UTC) - span(since)), against, candidate, jobs=jobs)
+    else:
+        from trainer.at_scale import replay as replay_parquet
+
+        found = replay_parquet(find_engine(engine, workers), past, against, candidate, DEFAULT_POINT)
     typer.echo(json.dumps(msgspec.to_builtins(found), indent=1) if is_json else "\n".join(found.lines()))
 
 
-def _span(text: str) -> timedelta:
+def find_engine(name: EngineName, workers: int) -> Engine:
+    """The engine of that name. Raises ToolMissing."""
+    from trainer.engines import find
+
+    return find(name, workers)
+
+
+def span(text: str) -> timedelta:
     """``24h`` or ``7d``. Raises TrainerError for anything else."""
     unit = {"h": "hours", "d": "days", "m": "minutes"}.get(text[-1:])
     if unit is None or not text[:-1].isdigit():
@@ -279,32 +345,6 @@ def predict(
     raw = [sys.stdin.buffer.read().rstrip(b"\r\n") if text == "-" else os.fsencode(text) for text in texts]
     for each in predictions(raw, bundle, channel):
         typer.echo(json.dumps(as_json(each), ensure_ascii=True) if is_json else as_row(each))
-
-
-@app.command()
-def push(
-    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle or recipe")],
-    url: Annotated[str, typer.Argument(metavar="URL", help="A folder, file:///folder or s3://bucket/prefix")],
-) -> None:
-    """Store a bundle where other machines can pull it; prints the name it has there."""
-    from trainer import stores
-
-    stored = stores.push(folder, url)
-    typer.echo(f"{stored.group}/{stored.id}")
-
-
-@app.command()
-def pull(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A folder, file:///folder or s3://bucket/prefix")],
-    into: Annotated[Path, typer.Option(help="Folder that receives the bundle's folder")],
-    id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id, or latest; with group/ in front where needed")
-    ] = "latest",
-) -> None:
-    """Fetch a bundle with every checksum verified; prints its folder."""
-    from trainer import stores
-
-    typer.echo(stores.pull(url, id, into))
 
 
 def data_folder(given: Path | None) -> Path:

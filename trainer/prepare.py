@@ -113,20 +113,51 @@ def fold(text: str) -> str:
     return _NOT_WORD.sub("", _DIGIT.sub("0", _URL.sub("wwwurl", lowered)))[:_READ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Marks:
+    """What N texts are compared by."""
+
+    keys: tuple[bytes, ...]
+    """16 octets, the same for equal texts only."""
+    digests: NDArray[np.uint64]
+    """uint64[N, permutations]: MinHash; zeros where the text is too short for it."""
+
+    def select(self, positions: Sequence[int] | NDArray[np.int64]) -> Marks:
+        """Those at these positions, in this order."""
+        return Marks(keys=tuple(self.keys[int(p)] for p in positions), digests=self.digests[positions])
+
+
+def marks_of(folded: Sequence[str]) -> Marks:
+    """The marks of each text: of no other text's, so that parts can be read anywhere."""
+    keys = tuple(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16] for text in folded)
+    digests = np.zeros((len(folded), _PERMUTATIONS), np.uint64)
+    first: dict[bytes, int] = {}
+    origin = [first.setdefault(key, position) for position, key in enumerate(keys)]
+    # Corpora repeat themselves, and a digest is what takes long.
+    long = [position for position in first.values() if len(folded[position]) > 2 * _GRAM]
+    if long:
+        digests[long] = _digests([folded[position] for position in long])
+    return Marks(keys=keys, digests=digests[origin])
+
+
 def cluster(folded: Sequence[str]) -> NDArray[np.int64]:
     """int64[N]: for each text the lowest position of a text in its near-duplicate cluster.
 
     Two texts are joined when the estimated Jaccard similarity of their character 4-grams is .5 or more; texts too
     short for that are joined when they are equal.
     """
-    parent = np.arange(len(folded), dtype=np.int64)
-    first: dict[str, int] = {}
-    for position, text in enumerate(folded):
-        parent[position] = first.setdefault(text, position)
-    unique = np.array([p for p in first.values() if len(folded[p]) > 2 * _GRAM], np.int64)
+    return clusters_of(marks_of(folded))
+
+
+def clusters_of(marks: Marks) -> NDArray[np.int64]:
+    """The same of texts that are known by their marks."""
+    parent = np.arange(len(marks.keys), dtype=np.int64)
+    first: dict[bytes, int] = {}
+    for position, key in enumerate(marks.keys):
+        parent[position] = first.setdefault(key, position)
+    unique = np.array([p for p in first.values() if marks.digests[p].any()], np.int64)
     if len(unique) > 1:
-        digests = _digests([folded[p] for p in unique])
-        _join(parent, unique, digests)
+        _join(parent, unique, marks.digests[unique])
     return np.array([_root(parent, p) for p in range(len(parent))], np.int64)
 
 
@@ -220,7 +251,12 @@ def _wish(
 
 
 def assemble(examples: Sequence[Example], texts: Sequence[str], config: SplitConfig) -> Corpus:
-    """The corpus of these examples, ``texts`` being what is visible in each.
+    """The corpus of these examples, ``texts`` being what is visible in each. Raises CorpusError as ``divide`` does."""
+    return divide(examples, marks_of([fold(text) for text in texts]), config)
+
+
+def divide(examples: Sequence[Example], marks: Marks, config: SplitConfig) -> Corpus:
+    """The corpus of these examples, ``marks`` being those of the folded text that is visible in each.
 
     Raises CorpusError when there is nothing, one label only, or a split without one of the labels.
     """
@@ -231,7 +267,7 @@ def assemble(examples: Sequence[Example], texts: Sequence[str], config: SplitCon
         raise CorpusError(
             f"every example of {_named(examples)} is {labels.pop()}; a filter needs both labels, add a corpus"
         )
-    clusters = cluster([fold(text) for text in texts])
+    clusters = clusters_of(marks)
     splits = split(examples, clusters, config)
     have = Counter((s, e.label) for e, s in zip(examples, splits, strict=True))
     for each in Split:

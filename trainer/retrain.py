@@ -82,6 +82,7 @@ class Outcome:
 def retrain(order: Order, *, say: Say, progress: Progress) -> Outcome:
     """The line. Raises AlreadyRunning, TrainerError, BundleError and StoreUnavailable; then nothing is promoted."""
     channel, registry = order.channel, registry_of(order.config)
+    ledger.share(order.config, say)
     incumbent = _incumbent(order, registry)
     with ledger.only_one(order.config, TASK) as lease:
         sets = golden.read(channel, order.golden, FAST_MOST if order.is_fast else None)
@@ -105,6 +106,7 @@ def retrain(order: Order, *, say: Say, progress: Progress) -> Outcome:
             )
         id = registry.publish(judged)
         registry.promote(channel, id)
+        ledger.share(order.config, say)
         ledger.note(order.config, "promoted", id, say)
         registry.prune(channel, KEPT)
         shutil.rmtree(judged)

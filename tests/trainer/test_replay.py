@@ -51,6 +51,17 @@ def test_same_bundle_changes_nothing() -> None:
     assert (found.messages, found.unread, found.changes) == (2, 0, ())
 
 
+def test_two_processes_say_what_one_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the order of the messages, of which the second is spam that the candidate misses."""
+    monkeypatch.setattr("trainer.replay._CHUNK", 1)
+    candidate = write_bundle(tmp_path, Channel.SMS, id="sms-lenient", bias=-20.0)
+
+    one, two = (replay(past(), SMS, candidate, jobs=jobs) for jobs in (1, 2))
+
+    assert two == one
+    assert one.messages == len(TEXTS)
+
+
 def test_bundle_that_calls_everything_ham_changes_what_was_spam(tmp_path: Path) -> None:
     lenient = write_bundle(tmp_path / "lenient", Channel.SMS, id="sms-lenient", bias=-20.0)
 

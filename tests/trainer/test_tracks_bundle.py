@@ -103,6 +103,12 @@ def test_cost_process_when_the_bundle_is_none_then_the_error_names_its_folder(tm
         _once(["sms", str(tmp_path), str(message)])
 
 
+@pytest.mark.parametrize("track", ["held-out", "reports", "calibration", "robustness"])
+def test_track_when_it_measures_a_bundle_and_none_is_named_then_it_says_so(track: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="--bundle"):
+        find(track)(Context(channel=Channel.SMS, data=tmp_path, jobs=1, is_fast=True))
+
+
 @pytest.mark.slow
 def test_held_part_when_the_corpora_are_others_then_it_says_that_the_split_is_not_the_bundle_s(folders):
     held = held_part(context(folders, Channel.SMS))
@@ -167,4 +173,4 @@ def test_reports_when_they_are_measured_then_every_effect_delay_and_kind_of_liar
         assert each["frozen"]["reports"] == each["both"]["reports"] == each["messages"]
         assert 0 <= each["both"]["roca"] <= 100
     assert set(found.figures["malice"]) == {f"{a} {s:g}" for a in ("dictionary", "focused") for s in (0.01, 0.05, 0.2)}
-    assert all(0 <= harm["harmed"] <= 100 for harm in found.figures["malice"].values())
+    assert all(0 <= lost <= 100 for harm in found.figures["malice"].values() for lost in harm["harmed"])

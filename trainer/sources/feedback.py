@@ -13,8 +13,9 @@ from datetime import datetime
 from filterd.core.bundle import Hashing
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.token_codec import hashing_key, unpack
-from filterd.errors import TemporaryError
+from filterd.errors import BundleError, TemporaryError
 from filterd.feedback_ports import LabelledInput, LabelledInputs, PastMessage
+from filterd.model_files import sharing
 from filterd.settings import Config
 from filterd.store.engine import database_url
 from filterd.store.lease import Lease, lease
@@ -80,6 +81,19 @@ def note(config: Config, event: str, bundle: str, say: Callable[[str], None]) ->
         asyncio.run(opened())
     except TemporaryError as exc:
         say(f"not in the audit trail: {exc.detail}")
+
+
+def share(config: Config, say: Callable[[str], None]) -> None:
+    """Bring the registry and those of the hosts on the same database together; the daemon does so too, when it can."""
+
+    async def opened() -> None:
+        async with open_store(config, is_migrating=False) as store:
+            await sharing(config, store.models).meet()
+
+    try:
+        asyncio.run(opened())
+    except (TemporaryError, BundleError) as exc:
+        say(f"other hosts are not told yet: {exc.detail}")
 
 
 def is_readable(labelled: LabelledInput, hashing: Hashing) -> bool:

@@ -16,11 +16,13 @@ from filterd.core import verdict
 from filterd.core.bundle import Calibration
 from filterd.core.calibration import odds_of
 from filterd.core.envelope import Channel, MessageId
+from filterd.core.influence import Caps
 from filterd.core.message import ParseLimits
 from filterd.core.reported import Agreement, Report, Reported, certainty, resolve
 from filterd.core.verdict import Scan
 from filterd.errors import Unscannable
 from filterd.feedback_ports import LabelledInput, ReportChange
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.loaded import LoadedModel, Scorer
 from filterd.inference.online import SiteWeights
@@ -31,6 +33,7 @@ SITE = "user@site.example"
 _SURE = 100.0
 """Added to the logit of a message that the memory decides about: past every threshold."""
 _BACKGROUND = 300
+_WEIGHED = 20_000
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -69,14 +72,22 @@ class Site:
 
     name = "bundle with reports"
 
-    def __init__(self, reader: SiteReader, parts: Parts, agreement: Agreement | None = None) -> None:
+    def __init__(self, reader: SiteReader, parts: Parts, caps: Caps | None = None, *, weighed_every: int = 10) -> None:
+        """Labels are weighed after every ``weighed_every`` of them; the daemon does so every time.
+
+        Without ``caps`` there are none: labels bear no dates here, and a corpus would be a single day's.
+        """
+        self._weighed_every = weighed_every
         self._reader = reader
+        self._caps = caps or Caps(reporter_daily=_WEIGHED, sender_daily=_WEIGHED)
         self.cut = reader.cut
         self._parts = parts
-        self._agreement = agreement or Agreement()
+        self._agreement = Agreement()
         self.memory, self.weights = ReportedMemory(), SiteWeights()
         self._unlabelled: deque[bytes] = deque(maxlen=_BACKGROUND)
         self._next = 1
+        self._worth: dict[str, float] = {}
+        """Of each reporter's newest label, when labels were last weighed."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,9 +98,9 @@ class Site:
     def learn(self, examples: Sequence[Example]) -> None:
         """A label each, in this order."""
         for example in examples:
-            self.report(example, SITE, (SITE,), worth=1.0)
+            self.report(example, SITE, (SITE,))
 
-    def report(self, example: Example, reporter: str, recipients: tuple[str, ...], *, worth: float) -> None:
+    def report(self, example: Example, reporter: str, recipients: tuple[str, ...]) -> None:
         """One person's label on a message that went to ``recipients``."""
         scan = self._reader(example)
         if scan is None:
@@ -106,18 +117,28 @@ class Site:
                 reporter=reporter,
                 recipients=recipients,
                 given_at=_START,
+                sender=example.id,
                 model=scan.model,
-                weight=worth,
             )
             self.memory.apply([ReportChange(report=report, changed_at=_START, is_standing=True)])
+            self._weigh(id)
         if self._parts.has_weights:
             self.weights.learn(
                 self._reader.channel,
                 scan.model,
                 [_input(id, example, label, scan, reporter, recipients)],
-                {id: worth},
+                {id: self._worth.get(reporter, 1.0)},
                 self._unlabelled,
             )
+
+    def _weigh(self, id: int) -> None:
+        """Hold labels against each other, as the daemon does whenever one is new."""
+        if id % self._weighed_every:
+            return
+        reports = self.memory.newest(_WEIGHED)
+        credit = credits_of(reports, self._caps)
+        self.memory.weigh(credit)
+        self._worth = {report.reporter: credit[report.id].weight for report in reports}
 
     def score(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """float64[len(examples)]: logits; past everything where the memory decides."""

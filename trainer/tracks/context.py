@@ -35,11 +35,15 @@ class Context:
     say: Callable[[str], None] = silent
     """Told where a long run has got to."""
 
-    def model(self) -> LoadedModel:
-        """The bundle, verified and self-tested, as the daemon opens it. Raises BundleError or TrainerError."""
+    def folder(self) -> Path:
+        """The bundle's folder. Raises TrainerError where none was named."""
         if self.bundle is None:
             raise TrainerError("this track measures a bundle; name its folder with --bundle")
-        return LoadedModel.open(self.bundle, ParseLimits())
+        return self.bundle
+
+    def model(self) -> LoadedModel:
+        """The bundle, verified and self-tested, as the daemon opens it. Raises BundleError or TrainerError."""
+        return LoadedModel.open(self.folder(), ParseLimits())
 
     def command(self, track: str) -> str:
         """What repeats this run from a checkout with the corpora."""

@@ -41,12 +41,13 @@ def measure(context: Context) -> Measurement:
         title=f"Held out, {context.channel}",
         command=context.command("held-out"),
         text=(*held.caveat(), text),
-        tables=(_table(rows),),
+        tables=(table_of(rows),),
         figures={"bundle": spec.id, "same_split": held.is_same_split, "rows": rows, "plots": list(plots)},
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def table_of(rows: list[dict[str, Any]]) -> Table:
+    """The rows of ``evaluate.table``, as they are printed."""
     return Table(
         columns=("corpus", "ham", "spam", *(f"`{name}`: caught, ham lost" for name in POINT_NAMES), "1-ROCA %"),
         rows=tuple(

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from filterd.core.influence import Caps
-from filterd.fuzzy.campaigns import weights
 from trainer.example import Example, Label
 from trainer.measurement import Table
 from trainer.systems.reported import Parts, Site, SiteReader
@@ -27,7 +26,7 @@ TEXT = (
         "report a third of the mistakes in their own mail. Liars report as spam all ham they get (`dictionary`), or "
         "together "
         "20 ham messages that everybody gets afterwards (`focused`). `ham lost` is held ham of honest people in per "
-        "cent, at `normal`; in front of the slash without the liars' reports, behind it with them."
+        "cent, at `normal`, the mean of the seeds (and the worst): without the liars' reports, and what they add."
     ),
 )
 SHARES = (0.01, 0.05, 0.20)
@@ -35,28 +34,32 @@ _PEOPLE, _DOMAINS = 100, 10
 _COPIES = 5
 _TARGETS = 20
 _HONEST = 1 / 3
-_WEIGH_EVERY = 10
 
 
 def measured(context: Context, reader: SiteReader, examples: Sequence[Example]) -> tuple[Table, dict[str, Any]]:
-    """Ham loss of honest people with and without the liars, for each share and attack."""
+    """Ham loss of honest people without the liars and with them, for each share, attack and seed."""
+    seeds = context.seeds[:1] if context.is_fast else context.seeds
     rows, figures = [], {}
     for attack in ("dictionary", "focused"):
-        cells = []
-        clean = _ham_lost(context, reader, examples, attack, 0.0)
+        clean = [_ham_lost(reader, examples, attack, 0.0, seed) for seed in seeds]
+        cells = [_mean_worst(clean)]
         for share in SHARES:
             context.say(f"reports: {attack}, {share:.0%} liars")
-            harmed = _ham_lost(context, reader, examples, attack, share)
-            cells.append(f"{clean:.2f} / {harmed:.2f}")
+            harmed = [_ham_lost(reader, examples, attack, share, seed) for seed in seeds]
+            cells.append(_mean_worst([after - before for before, after in zip(clean, harmed, strict=True)]))
             figures[f"{attack} {share:g}"] = {"clean": clean, "harmed": harmed}
         rows.append((attack, *cells))
-    columns = ("attack", *(f"{share:.0%} liars" for share in SHARES))
-    return Table(title="Ham lost by honest people.", columns=columns, rows=tuple(rows)), figures
+    columns = ("attack", "no liars", *(f"{share:.0%} liars add" for share in SHARES))
+    return Table(title="Ham lost by honest people, per cent.", columns=columns, rows=tuple(rows)), figures
 
 
-def _ham_lost(context: Context, reader: SiteReader, examples: Sequence[Example], attack: str, share: float) -> float:
+def _mean_worst(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2f} ({max(values):.2f})"
+
+
+def _ham_lost(reader: SiteReader, examples: Sequence[Example], attack: str, share: float, seed: int) -> float:
     """Per cent of the ham of honest people that is held. Who gets what is the same with and without the liars."""
-    world = _World(reader, examples, seed=context.seeds[0], share=share)
+    world = _World(reader, examples, seed=seed, share=share)
     if attack == "focused":
         world.aim()
     for example in examples:
@@ -78,9 +81,7 @@ class _World:
         ham = [example for example in examples if example.label is Label.HAM]
         chosen = self._rng.choice(len(ham), min(_TARGETS, len(ham)), replace=False)
         self._targets = {ham[i].id: ham[i] for i in chosen}
-        self._site = Site(reader, Parts(has_memory=True, has_weights=True))
-        self._worth: dict[str, float] = {}
-        self._reports = 0
+        self._site = Site(reader, Parts(has_memory=True, has_weights=True), Caps(), weighed_every=1)
         self.ham = self.lost = 0
 
     def aim(self) -> None:
@@ -109,10 +110,4 @@ class _World:
             self._report(replace(example, label=Label.SPAM), person)
 
     def _report(self, example: Example, person: str) -> None:
-        self._site.report(example, person, (person,), worth=self._worth.get(person, 1.0))
-        self._reports += 1
-        if self._reports % _WEIGH_EVERY == 0:
-            reports = self._site.memory.newest(20_000)
-            found = weights(reports, Caps())
-            self._site.memory.weigh(found)
-            self._worth = {report.reporter: found[report.id] for report in reports}
+        self._site.report(example, person, (person,))

@@ -31,7 +31,7 @@ def corrected(context: Context) -> tuple[Table, dict[str, Any]]:
     """Per corpus 1-ROCA and sm at hm 1 %, all and after 200 reports. Raises CorpusError and BundleError."""
     held = held_part(context)
     examples = in_order(held.examples(Split.TEST))
-    reader = Reader(context.channel, context.bundle)
+    reader = Reader(context.channel, context.folder())
     least = _LEAST_FAST if context.is_fast else _LEAST
     rows, figures = [], {}
     for corpus in sorted({each.corpus for each in examples}):
