@@ -1,7 +1,8 @@
 """The supervisor's own HTTP port: ``/metrics``, ``/healthz`` and ``/readyz``.
 
 ``/metrics`` adds up the files of all workers. ``/healthz`` says that the supervisor runs; ``/readyz`` is 200 only
-while every worker listens, can score and reaches the database, and else names what is missing.
+while every worker listens, can score and reaches the database, and else names what is missing. With ``?exclude=store``
+(the word of Kubernetes' own API server) it does not look at that part.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -46,11 +48,18 @@ class AdminApp:
         elif scope["path"] == "/healthz":
             await _answer(send, 200, b"ok\n")
         elif scope["path"] == "/readyz":
-            status = self._status()
+            status = self._ready(scope.get("query_string", b""))
             code = 200 if status["ready"] else 503
             await _answer(send, code, json.dumps(status).encode() + b"\n", "application/json")
         else:
             await _answer(send, 404, b"not found\n")
+
+    def _ready(self, query: bytes) -> Mapping[str, Any]:
+        """The status, without the parts that ``query`` excludes; lines of it end in the name of the part."""
+        excluded = parse_qs(query.decode("latin-1")).get("exclude", [])
+        status = self._status()
+        missing = [line for line in status["missing"] if line.rpartition(": ")[2] not in excluded]
+        return {**status, "ready": not missing, "missing": missing}
 
     def _metrics(self, accept: str) -> tuple[bytes, str]:
         registry = CollectorRegistry()

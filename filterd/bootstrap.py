@@ -12,7 +12,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from filterd import __version__, log, parent, state
+from filterd import log, parent, state
+from filterd.bootstrap_mail import mail_edges, verifying
+from filterd.bootstrap_sms import sms_parts
 from filterd.calibration_keeper import CalibrationKeeper
 from filterd.checking import Judge
 from filterd.clock import SystemClock
@@ -20,13 +22,10 @@ from filterd.core.envelope import Channel
 from filterd.core.headers import Stamp
 from filterd.core.influence import Caps
 from filterd.correction_keeper import CorrectionKeeper
-from filterd.edges.smtp import SmtpEdge
 from filterd.edges.smtp_reports import ReportDesk
-from filterd.edges.webhooks.judge import SmsJudge
-from filterd.edges.webhooks.outbox import Outbox
-from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
-from filterd.fuzzy.campaigns import weights
+from filterd.forking import Zygote
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.http_server import AsgiApp, Deferred, HttpEdge
 from filterd.inference.online import SiteWeights
@@ -34,13 +33,12 @@ from filterd.inference.site_calibration import SiteCalibrations
 from filterd.labeller import Labeller
 from filterd.mail_reports import MailReports
 from filterd.metrics import Metrics
-from filterd.model_files import ModelFiles
+from filterd.model_files import ModelFiles, sharing
 from filterd.model_keeper import ModelKeeper
 from filterd.pipeline import Pipeline, Settings
 from filterd.policies import policies_of, version_of
 from filterd.quality import QualityEstimates
 from filterd.quality_keeper import QualityKeeper
-from filterd.relay.http import HttpForwarder
 from filterd.relay.smtp_client import SmtpRelay
 from filterd.release import Releaser
 from filterd.report_keeper import ReportKeeper
@@ -49,7 +47,8 @@ from filterd.rule_keeper import RuleKeeper
 from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.server import Parts
 from filterd.settings import Config
-from filterd.store.engine import StorePoisoned
+from filterd.store.bell import Bell, Pause
+from filterd.store.engine import StorePoisoned, database_url
 from filterd.store.sql import SqlStore, open_store
 from filterd.store_keeper import StoreKeeper, has_room
 from filterd.trial import TrialScanner
@@ -82,13 +81,13 @@ async def releasing(config: Config, store: SqlStore) -> AsyncIterator[Releaser]:
     metrics = Metrics(CollectorRegistry())
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=stamp.hostname)
     try:
-        yield _releaser(store, relay, lambda: stamp, metrics, parent.events_of(config))
+        yield _releaser(config, store, relay, lambda: stamp, metrics, parent.events_of(config))
     finally:
         await relay.close()
 
 
 def _releaser(
-    store: SqlStore, relay: SmtpRelay, stamp: Callable[[], Stamp], metrics: Metrics, events: log.Events
+    config: Config, store: SqlStore, relay: SmtpRelay, stamp: Callable[[], Stamp], metrics: Metrics, events: log.Events
 ) -> Releaser:
     return Releaser(
         quarantine=store,
@@ -99,6 +98,7 @@ def _releaser(
         clock=SystemClock(),
         metrics=metrics,
         events=events,
+        is_apart=config.smtp.next_hop_protocol == "lmtp",
     )
 
 
@@ -127,7 +127,7 @@ def _web(
         registry=models.registry,
         pinned=models.pinned,
         serving=lambda: scanners.models,
-        promoter=Promoter(models.registry, store),
+        promoter=Promoter(models.registry, store, sharing(config, store.models).meet),
         books=store,
     )
     figures = FigureParts(
@@ -150,8 +150,13 @@ async def _digests(
     await digest_keeper(config, store, relay, hostname, metrics, events).watch()
 
 
-async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: bool) -> Parts:
-    """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError."""
+async def build_worker(
+    config: Config, stack: AsyncExitStack, *, has_chores: bool, zygote: Zygote | None = None
+) -> Parts:
+    """One worker's parts; ``stack`` ends what has a life of its own. Raises ConfigError.
+
+    Scanners are forked from ``zygote`` where there is one.
+    """
     clock, metrics, events = SystemClock(), Metrics(CollectorRegistry()), parent.events_of(config)
     settings = pipeline_settings(config)
     keeper = StoreKeeper(clock=clock, metrics=metrics, events=events, fatal=StorePoisoned)
@@ -161,11 +166,10 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     scanners = await stack.enter_async_context(
         ScannerPool(
             locate=models.locate,
-            settings=PoolSettings.of(
-                config.scan, keeps_inputs=config.store.input_retention_days > 0, is_explaining=config.store.keeps_words
-            ),
+            settings=_pool_settings(config),
             events=events,
             metrics=metrics,
+            zygote=zygote,
         )
     )
     books = await stack.enter_async_context(VerdictBuffer(store, metrics=metrics, events=events))
@@ -173,7 +177,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     trial = TrialScanner(
         scanners,
         trials=models.trials,
-        open_candidates=lambda ids: _candidates(config, models, ids, events, metrics),
+        open_candidates=lambda ids: _candidates(config, models, ids, events, metrics, zygote),
         store=store,
         clock=clock,
         metrics=metrics,
@@ -182,7 +186,7 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     stack.push_async_callback(trial.close)
     calibrations = SiteCalibrations(correction)
     pipeline = Pipeline(
-        scanner=trial,
+        scanner=verifying(trial, config.dkim, clock=clock, metrics=metrics),
         store=books,
         clock=clock,
         metrics=metrics,
@@ -198,49 +202,24 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     by_spool = Labeller(store, origin="spool", clock=clock, metrics=metrics, events=events)
     relay = SmtpRelay(config.smtp, metrics=metrics, hostname=settings.stamp.hostname)
     stack.push_async_callback(relay.close)
-    smtp = SmtpEdge(
-        config.smtp,
-        process=pipeline.process,
-        next_hop=relay,
-        clock=clock,
-        metrics=metrics,
-        events=events,
-        hostname=settings.stamp.hostname,
-        has_room=lambda: has_room(store),
-        reports=ReportDesk(config.learning, MailReports(scanners, by_mail, events=events).take),
-    )
-    adapters = adapters_of(config.sms)
-    judge = SmsJudge(
+    mail = mail_edges(
+        config,
         pipeline=pipeline,
-        inbox=store,
-        is_tagging_spam=config.sms.spam_delivery == "tag",
-        retry_seconds=config.sms.forward_retry_seconds,
-    )
-    outbox = Outbox(
-        adapters=adapters,
-        inbox=store,
-        ledger=store,
-        judge=judge,
-        forwarder=await stack.enter_async_context(
-            HttpForwarder(timeout_seconds=config.sms.forward_timeout_seconds, user_agent=f"filterd/{__version__}")
-        ),
-        clock=clock,
-        metrics=metrics,
-        events=events,
-        settings=config.sms,
-    )
-    webhooks = Webhooks(
-        adapters=adapters,
-        inbox=store,
-        judge=judge,
-        wake_outbox=outbox.wake,
+        relay=relay,
+        reports=ReportDesk(config.learning, MailReports(scanners, by_mail, events=events).take),
+        store=store,
+        has_room=lambda: has_room(store),
         clock=clock,
         metrics=metrics,
         events=events,
     )
-    releaser = _releaser(store, relay, lambda: pipeline.settings.stamp, metrics, events)
-    channels = {Channel.EMAIL} if config.smtp.listen else set()
-    channels |= {Channel.SMS} if adapters else set()
+    sms = await sms_parts(
+        config.sms, stack, pipeline=pipeline, store=store, clock=clock, metrics=metrics, events=events
+    )
+    releaser = _releaser(config, store, relay, lambda: pipeline.settings.stamp, metrics, events)
+    listening = (config.smtp, config.lmtp, config.milter, config.spamd, config.rspamd)
+    channels = {Channel.EMAIL} if any(edge.listen for edge in listening) else set()
+    channels |= {Channel.SMS} if sms.adapters else set()
 
     def can_score() -> bool:
         return channels <= set(scanners.models)
@@ -248,10 +227,21 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     probes: dict[str, Callable[[], bool]] = {"scanners": can_score, "store": lambda: keeper.is_up}
     estimates = QualityEstimates(store.quality, models=lambda: scanners.models, clock=clock)
     web = partial(
-        _web, config, store, releaser, scanners, pipeline.judge, models, estimates, probes, metrics, events, webhooks
+        _web,
+        config,
+        store,
+        releaser,
+        scanners,
+        pipeline.judge,
+        models,
+        estimates,
+        probes,
+        metrics,
+        events,
+        sms.webhooks,
     )
     # Providers of SMS do not wait; whoever opens the page can.
-    app: AsgiApp = web() if adapters else Deferred(web)
+    app: AsgiApp = web() if sms.adapters else Deferred(web)
 
     async def reload(new: Config) -> None:
         fresh = pipeline_settings(new)
@@ -270,31 +260,48 @@ async def build_worker(config: Config, stack: AsyncExitStack, *, has_chores: boo
     )
     if not can_score():
         events.scan_state("down")
+    bell = _bell(config)
     tasks: dict[str, Callable[[], Awaitable[None]]] = {
         "store": lambda: keeper.watch(store),
-        "reports": reports.watch,
-        "rules": rules.watch,
+        "bell": bell.listen,
+        "reports": lambda: reports.watch(Pause(bell)),
+        "rules": lambda: rules.watch(Pause(bell)),
         "models": model_keeper.follow,
         "trial": trial.watch,
-        "outbox": outbox.run,
+        "outbox": sms.outbox.run,
         "scanners": lambda: _show(metrics.scan_up, can_score),
     }
     tasks["quality"] = QualityKeeper(estimates, metrics=metrics).watch if has_chores else estimates.catch_up
     if has_chores:
         tasks["chores"] = lambda: keeper.chores(store)
         tasks["guard"] = model_keeper.guard
+        tasks |= _shared_models(config, store, bell, events)
         if config.web.digest.sender:
             tasks["digests"] = partial(_digests, config, store, relay, settings.stamp.hostname, metrics, events)
         if config.learning.spool_dir:
             tasks["spool"] = ReportSpool(Path(config.learning.spool_dir), by_spool, clock=clock, events=events).watch
     return Parts(
         events=events,
-        edges={"smtp": smtp, "http": _http_edge(config, app, metrics, events)},
+        edges={**mail, "http": _http_edge(config, app, metrics, events)},
         tasks=tasks,
         probes=probes,
         is_broken=lambda: keeper.is_broken,
         reload=reload,
     )
+
+
+def _shared_models(
+    config: Config, store: SqlStore, bell: Bell, events: log.Events
+) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    """The task that agrees with other hosts, where there can be any."""
+    shared = sharing(config, store.models)
+    return {"shared models": lambda: shared.watch(Pause(bell), events)} if shared.has_others else {}
+
+
+def _bell(config: Config) -> Bell:
+    """What hears of changes in the database."""
+    url = database_url(config.store.url.reveal(), config.server.state_dir)
+    return Bell(url, timeout_seconds=config.store.timeout_seconds)
 
 
 def _report_keeper(
@@ -314,7 +321,7 @@ def _report_keeper(
     return ReportKeeper(
         memory,
         store,
-        weigh=partial(weights, caps=caps),
+        weigh=partial(credits_of, caps=caps),
         followers=[
             CorrectionKeeper(correction, store, fresh=SiteWeights, models=lambda: scanners.models, metrics=metrics)
         ],
@@ -326,20 +333,32 @@ def _report_keeper(
     )
 
 
+def _pool_settings(config: Config) -> PoolSettings:
+    return PoolSettings.of(
+        config.scan,
+        trusted_authserv_ids=config.smtp.trusted_authserv_ids,
+        max_signatures=config.dkim.max_signatures if config.dkim.verify else 0,
+        keeps_inputs=config.store.input_retention_days > 0,
+        is_explaining=config.store.keeps_words,
+    )
+
+
 def _candidates(
-    config: Config, models: ModelFiles, ids: Mapping[Channel, str], events: log.Events, metrics: Metrics
+    config: Config,
+    models: ModelFiles,
+    ids: Mapping[Channel, str],
+    events: log.Events,
+    metrics: Metrics,
+    zygote: Zygote | None,
 ) -> ScannerPool:
     """One scanner for the bundles on trial."""
-    store = config.store
-    settings = PoolSettings.of(
-        config.scan, keeps_inputs=store.input_retention_days > 0, is_explaining=store.keeps_words
-    )
     return ScannerPool(
         locate=lambda: models.candidates(ids),
-        settings=replace(settings, scanners=1),
+        settings=replace(_pool_settings(config), scanners=1),
         events=events,
         metrics=metrics,
         is_in_service=False,
+        zygote=zygote,
     )
 
 

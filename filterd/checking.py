@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
+from filterd.core.parts import Judged
 from filterd.core.verdict import Decision, Reason
 from filterd.errors import MessageTooLarge, Overloaded, ScanDown
-from filterd.pipeline import Judged
 from filterd.ports import Clock
 
 Judge = Callable[[Envelope, bytes], Awaitable[Sequence[Judged]]]

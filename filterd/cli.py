@@ -16,9 +16,11 @@ from filterd.commands import (
     config,
     db,
     explain,
+    imports,
     model,
     quarantine,
     questions,
+    ready,
     report,
     rules,
     serve,
@@ -43,6 +45,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("serve")(serve.run)
+    app.command("ready")(ready.run)
     app.command("check")(check.run)
     app.command("verdicts")(verdicts.run)
     app.command("explain")(explain.run)
@@ -51,6 +54,7 @@ def build() -> typer.Typer:
     app.command("events")(undo.events)
     app.command("questions")(questions.run)
     app.command("calibrate")(calibrate.run)
+    app.add_typer(imports.app, name="import")
     app.add_typer(quarantine.app, name="quarantine")
     app.add_typer(account.app, name="account")
     app.add_typer(rules.app, name="rules")
@@ -80,12 +84,18 @@ def exit_code(error: FilterdError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,  # noqa: FBT002  # typer
-) -> None:
-    if version:
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001  # typer
+    if is_asked:
         typer.echo(f"filterd {__version__}")
         raise typer.Exit
+
+
+def _options(
+    _version: Annotated[  # noqa: FBT002  # typer's options are booleans by position
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options without a command."""
 
 
 if __name__ == "__main__":

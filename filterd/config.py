@@ -24,7 +24,8 @@ ENVIRONMENT_PREFIX = "FILTERD_"
 RELOADABLE = ("policy", "models")
 """Sections that SIGHUP reads again."""
 DEFAULT_PATH = Path("/etc/filterd/filterd.toml")
-_NOT_SETTINGS = frozenset({"FILTERD_CONFIG", failpoints.VARIABLE})
+_NOT_SETTINGS = frozenset({"FILTERD_CONFIG", "FILTERD_DATA", failpoints.VARIABLE})
+"""Where the file is, where the trainer's corpora are, and what tests break."""
 _INTERNAL_PREFIX = "FILTERD_INTERNAL_"
 
 
@@ -46,7 +47,11 @@ def find(option: Path | None, environ: Mapping[str, str]) -> Path | None:
         return option
     if environ.get("FILTERD_CONFIG"):
         return Path(environ["FILTERD_CONFIG"])
-    return DEFAULT_PATH if DEFAULT_PATH.is_file() else None
+    try:
+        return DEFAULT_PATH if DEFAULT_PATH.is_file() else None
+    except PermissionError:
+        # It is not for this user: whoever reads it says so in one line.
+        return DEFAULT_PATH
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:

@@ -1,6 +1,7 @@
 """What supervisor and worker say to each other: one JSON object per line over a socket pair.
 
-Supervisor to worker: ``start`` (configuration and sockets), ``reload`` (configuration), ``drain``.
+Supervisor to worker: ``start`` (environment, configuration, what its sockets are for), ``reload`` (configuration),
+``drain``.
 Worker to supervisor: ``report`` (what is up), ``reloaded`` (result), ``failed`` (why it gives up), ``stopped``.
 The end of the stream tells a worker that its supervisor is gone, and that it should be too.
 """
@@ -12,7 +13,6 @@ import json
 import socket
 from typing import Any, Self
 
-FD_VARIABLE = "FILTERD_INTERNAL_CONTROL_FD"
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a configuration may hold long allow and deny lists."""
 

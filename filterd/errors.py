@@ -6,6 +6,7 @@
     ├── ConfigError            the operator must fix it; exit 78; names key and file
     ├── UsageError             the person at the command line or API must fix it; exit 2, HTTP 4xx
     │   ├── NotFound           no such message, token or bundle; HTTP 404
+    │   ├── RequestInvalid     a client of spamd or rspamd says what the protocol does not
     │   ├── NextHopRefused     the next hop does not take what was to be released; HTTP 502
     │   ├── TooManyTries       to sign in; HTTP 429
     │   └── SignInRefused      the OpenID provider names nobody who may sign in; HTTP 403
@@ -22,10 +23,14 @@
     │   ├── RelayUnavailable   451 4.4.1, the next hop cannot be reached
     │   ├── RelayAmbiguous     451 4.4.2, the next hop fell silent after the final dot
     │   ├── Overloaded         452 4.3.2, too many in flight
+    │   ├── StateUnavailable   the state folder's disk fails; whoever needed it is started again
     │   └── ProviderFailed     the OpenID provider does not answer as it should
+    ├── MilterBroken           a mail server does not speak the milter protocol; its own default action decides
     ├── WebhookError
     │   ├── SignatureInvalid   403
+    │   ├── CredentialsMissing 401, the provider may show them when it is asked
     │   ├── Unsigned           503, the provider may sign its next try
+    │   ├── FetchNeeded        of the call itself: the provider's certificate comes first; never answered
     │   └── PayloadInvalid     422
     └── BundleError            the candidate is refused, the incumbent stays
         ├── ChecksumMismatch   a file is not the one the bundle was published with
@@ -37,6 +42,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class FilterdError(Exception):
@@ -65,6 +72,10 @@ class NotFound(UsageError):
     """No such thing."""
 
     public = "not found"
+
+
+class RequestInvalid(UsageError):
+    """A client says what its protocol does not."""
 
 
 class NextHopRefused(UsageError):
@@ -153,8 +164,16 @@ class Overloaded(TemporaryError):
     public = "too busy"
 
 
+class StateUnavailable(TemporaryError):
+    """The disk of the state folder fails."""
+
+
 class ProviderFailed(TemporaryError):
     """The OpenID provider does not answer as it should."""
+
+
+class MilterBroken(FilterdError):
+    """The mail server does not speak the milter protocol as it should."""
 
 
 class WebhookError(FilterdError):
@@ -169,10 +188,26 @@ class SignatureInvalid(WebhookError):
     public = "invalid signature"
 
 
+class CredentialsMissing(WebhookError):
+    """There is no user name and password, and the provider may send them when it is asked (RFC 7617)."""
+
+    public = "credentials required"
+
+
 class Unsigned(WebhookError):
     """There is no signature, and the provider is known to leave it out at times and to try again."""
 
     public = "signature required"
+
+
+class FetchNeeded(WebhookError):
+    """The provider has to be asked for ``url`` before the call can be judged."""
+
+    def __init__(self, url: str, is_usable: Callable[[bytes], bool] = bool) -> None:
+        super().__init__(f"{url} is not at hand")
+        self.url = url
+        self.is_usable = is_usable
+        """Whether an answer is what is needed; what is not is never kept."""
 
 
 class PayloadInvalid(WebhookError):

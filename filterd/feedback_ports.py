@@ -57,6 +57,19 @@ class FeedbackLedger(Protocol):
         ...
 
 
+class ExampleLedger(Protocol):
+    """Labels on mail that never passed: it was kept elsewhere, and is learned from."""
+
+    async def add_example(self, feedback: Feedback, scan: Scan, sender: str) -> bool:
+        """Whether it was new, as ``FeedbackLedger.add_feedback``; what the model read of it is kept with it.
+
+        It speaks first for ``feedback.recipient``, and for nobody where that is empty. There is no verdict on it, and
+        no bundle that judged it.
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class ReportReader(Protocol):
     """Reads reports that come as mail, outside the event loop."""
 

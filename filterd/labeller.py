@@ -31,8 +31,8 @@ class Labeller:
         self._events = events
         self.origin = origin
 
-    async def add(self, id: MessageId, label: Label, reporter: str, recipient: str) -> None:
-        """Write down that ``reporter`` calls the message so; durable on return, and no harm if it stands already.
+    async def add(self, id: MessageId, label: Label, reporter: str, recipient: str) -> bool:
+        """Write down that ``reporter`` calls the message so; whether that is new. Durable on return.
 
         Raises NotFound for an unknown id, and StoreUnavailable.
         """
@@ -50,6 +50,7 @@ class Labeller:
             self.count("unknown")
             raise
         self.count("new" if is_new else "repeated")
+        return is_new
 
     def count(self, result: str, times: int = 1) -> None:
         """Count what became of a report: one of ``metrics.REPORT_RESULTS``."""

@@ -23,7 +23,7 @@ class Listener:
     """One open listening socket."""
 
     edge: str
-    """``smtp``, ``http`` or ``admin``."""
+    """``smtp``, ``lmtp``, ``milter``, ``spamd``, ``rspamd``, ``http`` or ``admin``."""
     address: str
     """As the operator would write it, with the port really bound."""
     socket: socket.socket
@@ -32,6 +32,10 @@ class Listener:
 def bind_all(config: Config) -> tuple[Listener, ...]:
     """Every socket the configuration names. Raises ConfigError, with the setting, for one that cannot be had."""
     wanted = [("smtp", "smtp.listen", address) for address in config.smtp.listen]
+    wanted += [("lmtp", "lmtp.listen", address) for address in config.lmtp.listen]
+    wanted += [("milter", "milter.listen", address) for address in config.milter.listen]
+    wanted += [("spamd", "spamd.listen", address) for address in config.spamd.listen]
+    wanted += [("rspamd", "rspamd.listen", address) for address in config.rspamd.listen]
     wanted += [("http", "server.http_listen", config.server.http_listen)] if config.server.http_listen else []
     wanted.append(("admin", "server.admin_listen", config.server.admin_listen))
     opened: list[Listener] = []

@@ -90,6 +90,7 @@ class Events:
         self._log.info(
             "message.judged",
             id=verdict.id,
+            queue_id=verdict.queue_id or None,
             channel=verdict.channel.value,
             action=decision.action.value,
             reason=decision.reason.value,
@@ -133,6 +134,10 @@ class Events:
         """A bug: an exception nothing else caught. The sender was asked to try again."""
         self._log.error("session.failed", id=id, error=type(error).__name__, exc_info=_traceback_only(error))
 
+    def milter_broken(self, error: str) -> None:
+        """A mail server broke the milter protocol, or does not offer what is needed; its default action decides."""
+        self._log.error("milter.broken", error=error)
+
     def listening(self, edge: str, address: str) -> None:
         """A socket is open."""
         self._log.info("edge.listening", edge=edge, address=address)
@@ -166,7 +171,7 @@ class Events:
         self._log.error("model.refused", channel=channel, error=error)
 
     def registry_state(self, part: str, error: str) -> None:
-        """The registry's ``pointers`` or ``trials`` cannot be read, or can again: then ``error`` is empty."""
+        """``pointers``, ``trials`` or ``shared models`` cannot be followed; ``error`` is empty when they can again."""
         self._log.warning("registry.state", part=part, error=error)
 
     def model_taken_back(self, channel: str, model: str, why: str) -> None:
@@ -245,7 +250,7 @@ class Events:
         )
 
     def report_refused(self, id: str, sender: str, peer: str) -> None:
-        """Somebody whose reports are not believed wrote to a report address."""
+        """Somebody whose reports are not believed wrote to a report address, or told us by spamd or rspamd."""
         self._log.warning("report.refused", id=id, sender=self._mask(sender), peer=peer)
 
     def report_unread(self, id: str, origin: str, why: str) -> None:

@@ -19,14 +19,30 @@ from prometheus_client import values as prometheus_values
 
 from filterd.core.envelope import Channel
 from filterd.core.quality import Estimate
+from filterd.core.signed import RESULTS as DKIM_RESULTS
 from filterd.core.verdict import Action, Label, OutcomeKind, Reason, ScanFailure, Verdict
 
 STAGES = ("scan", "relay", "hold", "record", "total")
-PROVIDERS = ("twilio", "vonage", "telnyx", "plivo", "generic")
+PROVIDERS = (
+    *(
+        "twilio",
+        "vonage",
+        "telnyx",
+        "plivo",
+        "messagebird",
+        "bird",
+        "sinch",
+        "infobip",
+        "bandwidth",
+        "sns",
+        "telerivet",
+    ),
+    *("kannel", "jasmin", "generic"),
+)
 WEBHOOK_RESULTS = ("accepted", "duplicate", "partial", "bad_signature", "bad_payload", "unavailable")
 TRIAL_RESULTS = ("both_spam", "both_ham", "candidate_spam", "incumbent_spam", "failed", "skipped")
-EDGES = ("smtp", "http")
-REPORT_ORIGINS = ("mail", "spool")
+EDGES = ("smtp", "lmtp", "milter", "spamd", "rspamd", "http")
+REPORT_ORIGINS = ("mail", "spool", "spamd", "rspamd")
 REPORT_RESULTS = ("new", "repeated", "unknown", "unreadable", "refused", "failed")
 DIGEST_RESULTS = ("sent", "refused", "failed")
 BOUNDS = ("low", "estimate", "high")
@@ -82,6 +98,9 @@ class Metrics:
         self.unjudged = Counter(
             "filterd_unjudged", "Messages that began to arrive and were not judged.", ("why",), registry=registry
         )
+        self.dkim = Counter(
+            "filterd_dkim_signatures", "DKIM signatures that were verified here.", ("result",), registry=registry
+        )
         self.sessions = Gauge(
             "filterd_sessions", "Open connections.", ("edge",), registry=registry, multiprocess_mode="livesum"
         )
@@ -117,7 +136,7 @@ class Metrics:
         self.feedback = Counter("filterd_feedback", "Labels given by people.", ("label",), registry=registry)
         self.reports = Counter(
             "filterd_reports",
-            "Messages reported by mail or spool, and reports that failed.",
+            "Messages reported by mail, spool, spamd or rspamd, and reports that failed.",
             ("origin", "result"),
             registry=registry,
         )
@@ -277,6 +296,7 @@ class Metrics:
         for by_edge in (self.sessions, self.sessions_refused, self.session_errors):
             _touch(by_edge, EDGES)
         _touch(self.unjudged, UNJUDGED)
+        _touch(self.dkim, DKIM_RESULTS)
         _touch(self.stage_seconds, STAGES)
         _touch(self.scan_failures, _values(ScanFailure))
         _touch(self.digests, DIGEST_RESULTS)

@@ -7,17 +7,33 @@ from pathlib import Path
 
 from filterd.core.envelope import Channel
 from filterd.errors import BundleError, ConfigError
+from filterd.inference.agreed import AgreedRegistry
 from filterd.inference.registry import Registry, packaged_models
 from filterd.inference.signature import public_key, verify
-from filterd.model_ports import Trial
+from filterd.model_ports import SharedModels, Trial
+from filterd.model_sharing import ModelSharing
 from filterd.scan.pool import ScannerPool
 from filterd.settings import Config
+from filterd.store.engine import database_url, sqlite_path
 
 
 def registry_of(config: Config) -> Registry:
     """The bundles on disk."""
-    folder = config.models.directory or Path(config.server.state_dir) / "models"
-    return Registry(Path(folder), packaged_models())
+    return Registry(_directory(config), packaged_models())
+
+
+def _directory(config: Config) -> Path:
+    return Path(config.models.directory or Path(config.server.state_dir) / "models")
+
+
+def sharing(config: Config, books: SharedModels) -> ModelSharing:
+    """What brings this host's registry and those of the others together.
+
+    Does nothing where the database is a file, which no other host can use. Raises ConfigError.
+    """
+    is_of_one_host = sqlite_path(database_url(config.store.url.reveal(), config.server.state_dir)) is not None
+    books_of_all = None if is_of_one_host else books
+    return ModelSharing(lambda: AgreedRegistry(registry_of(config), _directory(config)), books_of_all)
 
 
 def serving(config: Config) -> Mapping[Channel, Path]:

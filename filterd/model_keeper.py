@@ -1,6 +1,6 @@
 """Follows the registry: swaps in what was promoted, and takes back what does much worse with people.
 
-The pointer is a file, looked at every second; a bundle that is refused is not tried again until the pointer changes.
+The pointer is a file, looked at twice a second; a bundle that is refused is not tried again until the pointer changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from filterd.metrics import Metrics
 from filterd.model_ports import AuditTrail, TrackRecords, Trial
 from filterd.ports import Clock
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 ALARM_SECONDS = 60.0
 WINDOW = timedelta(days=7)
 """Verdicts that bundles are judged by."""

@@ -24,6 +24,16 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedPointer:
+    """Which bundle serves a channel on every host of one database."""
+
+    number: int
+    """Counts changes, from 1; 0 where there has been none."""
+    id: str
+    """Empty where the bundle in the package serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """A message that candidate and incumbent would treat differently."""
 
@@ -77,4 +87,23 @@ class Withdrawals(Protocol):
 
     def taught(self, labels: Iterable[int]) -> Sequence[str]:
         """Ids of the bundles that were trained on any of these labels."""
+        ...
+
+
+class SharedModels(Protocol):
+    """Which bundles serve on every host, and their files."""
+
+    async def pointers(self) -> Mapping[Channel, SharedPointer]:
+        """Of each channel that has one. Raises StoreUnavailable."""
+        ...
+
+    async def files(self, channel: Channel, id: str) -> Mapping[str, bytes]:
+        """A bundle's files by name; empty where it is not kept. Raises StoreUnavailable."""
+        ...
+
+    async def point(self, channel: Channel, new: SharedPointer, files: Mapping[str, bytes], by: str) -> bool:
+        """Move the pointer on by one, and keep the bundle's files with those of the one before.
+
+        False where another host moved it meanwhile: then nothing has changed. Raises StoreUnavailable.
+        """
         ...

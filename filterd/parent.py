@@ -15,6 +15,7 @@ from filterd.admin import AdminApp
 from filterd.config import Loaded
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.errors import ConfigError
+from filterd.forking import Zygote
 from filterd.http_server import HttpEdge
 from filterd.listeners import Listener
 from filterd.metrics import SupervisorMetrics
@@ -52,14 +53,14 @@ def events_of(config: Config) -> log.Events:
 
 
 def build_supervisor(
-    loaded: Loaded, environ: Mapping[str, str], listeners: Sequence[Listener], runtime_dir: Path
+    loaded: Loaded, environ: Mapping[str, str], listeners: Sequence[Listener], runtime_dir: Path, zygote: Zygote
 ) -> tuple[Supervisor, HttpEdge]:
     """The parent process and its admin port. Raises ConfigError."""
     metrics_folder = _empty_folder(runtime_dir / _METRICS_FOLDER)
     events = events_of(loaded.config)
     registry = CollectorRegistry()
     workers = [
-        WorkerProcess(name=f"w{i}", listeners=listeners, metrics_folder=metrics_folder, environ=environ)
+        WorkerProcess(name=f"w{i}", listeners=listeners, metrics_folder=metrics_folder, environ=environ, zygote=zygote)
         for i in range(loaded.config.server.workers or os.cpu_count() or 1)
     ]
 

@@ -7,17 +7,18 @@ becomes an outcome the sender can act on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
 from filterd.beside import beside_loop
-from filterd.core.envelope import Channel, Envelope, Recipient
+from filterd.core.envelope import Channel, Envelope
 from filterd.core.headers import Stamp, find_release, stamp
-from filterd.core.policy import Policy, decide
+from filterd.core.parts import Handled, Judged, answer, by_outcome, group, in_order, with_one_reply
+from filterd.core.policy import Policy
 from filterd.core.quality import is_audited
-from filterd.core.reported import Report, certainty, resolve
+from filterd.core.reported import Report
 from filterd.core.verdict import (
     Action,
     Decision,
@@ -43,14 +44,16 @@ from filterd.failpoints import failpoint
 from filterd.feedback_ports import Correction, ReportMemory
 from filterd.log import Events
 from filterd.metrics import Metrics
+from filterd.milter_ports import MailServer
 from filterd.ports import (
     Clock,
     HeldState,
+    MailTransaction,
     Relay,
     Scanner,
     VerdictStore,
 )
-from filterd.replies import DEFERRED_BY_POLICY, HELD, REFUSED_BY_POLICY, outcome_of
+from filterd.replies import DEFERRED_BY_POLICY, HELD, LEFT_TO_SERVER, REFUSED_BY_POLICY, TOLD, outcome_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +73,20 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One decision and the recipients it holds for."""
-
-    envelope: Envelope
-    decision: Decision
-    policy: str = ""
-    """Version of the policy that decided: it may be another one by the time the message has been handed on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Processed:
-    """What became of a message: a verdict per decision, and the one reply its sender gets."""
+    """What became of a message: a verdict per decision and outcome, and what its sender hears."""
 
     verdicts: tuple[Verdict, ...]
     reply: Reply
+    """The one reply that speaks for all recipients."""
+    replies: tuple[Reply, ...] = ()
+    """One for each recipient, in their order, where each was handled by itself."""
+
+
+_Judge = Callable[[Envelope, bytes], Awaitable[tuple[Judged, ...]]]
+_SendEach = Callable[[Envelope, bytes], Awaitable[Sequence[Reply | TemporaryError]]]
+_Act = Callable[[Sequence[Judged], dict[str, float]], Awaitable[list[Handled]]]
+"""Does what was decided; it may add to the timings."""
 
 
 class Pipeline:
@@ -112,26 +114,52 @@ class Pipeline:
         self._down_since: float | None = None
         self.settings = settings
 
-    async def process(self, envelope: Envelope, raw: bytes, relay: Relay) -> Processed:
-        """Judge and handle one message; the reply is final and everything it promises is durable."""
+    async def process(
+        self, envelope: Envelope, raw: bytes, relay: Relay, server: MailServer | None = None
+    ) -> Processed:
+        """Judge and handle one message; the reply is final and everything it promises is durable.
+
+        What ``server`` does with its own copy goes neither to ``relay`` nor to the store.
+        """
+        act = partial(self._act_together, raw=raw, relay=relay, server=server)
+        verdicts, _ = await self._handle(envelope, raw, self.judge, act)
+        return Processed(verdicts=verdicts, reply=answer([verdict.outcome for verdict in verdicts]))
+
+    async def process_each(self, envelope: Envelope, raw: bytes, relay: MailTransaction) -> Processed:
+        """The same where every recipient has a reply of its own (RFC 2033): none waits for another."""
+        act = partial(self._act_apart, raw=raw, relay=relay)
+        verdicts, told = await self._handle(envelope, raw, self._judge_each, act)
+        reply = answer([verdict.outcome for verdict in verdicts])
+        return Processed(verdicts=verdicts, reply=reply, replies=in_order(envelope, told))
+
+    async def advise(self, envelope: Envelope, raw: bytes, kind: OutcomeKind = OutcomeKind.ADVISED) -> Processed:
+        """Judge a message that is not ours to hand on; recorded as ``kind``, or as deferred where it was not scored."""
+        verdicts, _ = await self._handle(envelope, raw, self._judge_each, partial(_tell, kind=kind))
+        return Processed(verdicts=verdicts, reply=answer([verdict.outcome for verdict in verdicts]))
+
+    async def _handle(
+        self, envelope: Envelope, raw: bytes, judge: _Judge, act: _Act
+    ) -> tuple[tuple[Verdict, ...], Sequence[Handled]]:
         started = self._clock.monotonic()
         timings: dict[str, float] = {}
         self._metrics.in_flight.inc()
         try:
-            judged = await self.judge(envelope, raw)
+            judged = await judge(envelope, raw)
             failpoint("pipeline.scanned")
             timings["scan"] = self._clock.monotonic() - started
-            outcomes = await self._act(judged, raw, relay, timings)
+            handled = await act(judged, timings)
             timings["total"] = self._clock.monotonic() - started
             verdicts = tuple(
-                self._verdict(part, len(raw), outcome, timings) for part, outcome in zip(judged, outcomes, strict=True)
+                self._verdict(part, len(raw), outcome, timings)
+                for each in handled
+                for part, outcome in by_outcome(each)
             )
             for verdict in verdicts:
                 await self._record(verdict)
         finally:
             self._metrics.in_flight.dec()
         failpoint("pipeline.recorded")
-        return Processed(verdicts=verdicts, reply=_answer(outcomes))
+        return verdicts, handled
 
     def _verdict(self, part: Judged, size_bytes: int, outcome: Outcome, timings: Mapping[str, float]) -> Verdict:
         settings, envelope = self.settings, part.envelope
@@ -142,6 +170,9 @@ class Pipeline:
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         """The decisions for all recipients, without acting on them: also for what is only asked about."""
+        return with_one_reply(await self._judge_each(envelope, raw))
+
+    async def _judge_each(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         if envelope.channel is Channel.EMAIL and find_release(raw, self.settings.stamp):
             return (self._undisputed(envelope, Decision(action=Action.ACCEPT, reason=Reason.RELEASED)),)
         scan = await self._scan(envelope, raw)
@@ -208,21 +239,27 @@ class Pipeline:
         policy = settings.policies[channel]
         return policy if policy.scan_down is action else replace(policy, scan_down=action)
 
-    async def _act(
-        self, judged: Sequence[Judged], raw: bytes, relay: Relay, timings: dict[str, float]
-    ) -> list[Outcome]:
-        """The outcome of each part, in order; holds first, so that a failed hold delivers nothing."""
-        deferred = [part for part in judged if part.decision.action is Action.DEFER]
-        if deferred:
-            outcome = Outcome(kind=OutcomeKind.DEFERRED, reply=DEFERRED_BY_POLICY)
-            return [outcome for _ in judged]
+    async def _act_together(
+        self,
+        judged: Sequence[Judged],
+        timings: dict[str, float],
+        *,
+        raw: bytes,
+        relay: Relay,
+        server: MailServer | None,
+    ) -> list[Handled]:
+        """What became of each part; holds first, so that a failed hold delivers nothing."""
+        if any(part.decision.action is Action.DEFER for part in judged):
+            return [Handled.alike(part, _DEFERRED) for part in judged]
         outcomes: dict[int, Outcome] = {}
         is_mixed = len(judged) > 1
         for i, part in enumerate(judged):
             if part.decision.action is Action.QUARANTINE:
-                outcomes[i] = await self._hold(part, raw, relay, timings, pending=is_mixed)
+                by_server = server.hold() if server is not None and not is_mixed else None
+                held = _outcome(by_server) if by_server else await self._hold(part, raw, timings, pending=is_mixed)
+                outcomes[i] = held or await self._send(part, raw, relay, server, timings)
             elif part.decision.action is Action.REJECT:
-                outcomes[i] = Outcome(kind=OutcomeKind.REFUSED, reply=REFUSED_BY_POLICY)
+                outcomes[i] = _REFUSED
         for i, part in enumerate(judged):
             if i in outcomes:
                 continue
@@ -230,54 +267,83 @@ class Pipeline:
             if failed is not None:
                 outcomes[i] = Outcome(kind=OutcomeKind.DEFERRED, reply=failed.reply)
             else:
-                outcomes[i] = await self._send(part, raw, relay, timings)
+                outcomes[i] = await self._send(part, raw, relay, server, timings)
         ordered = [outcomes[i] for i in range(len(judged))]
-        return await self._settle(judged, ordered) if is_mixed else ordered
+        settled = await self._settle(judged, ordered) if is_mixed else ordered
+        return [Handled.alike(part, outcome) for part, outcome in zip(judged, settled, strict=True)]
 
-    async def _hold(
-        self, part: Judged, raw: bytes, relay: Relay, timings: dict[str, float], *, pending: bool
-    ) -> Outcome:
+    async def _act_apart(
+        self, judged: Sequence[Judged], timings: dict[str, float], *, raw: bytes, relay: MailTransaction
+    ) -> list[Handled]:
+        """What became of each recipient; holds first, because one that is done again makes no second copy."""
+        handled: list[Handled] = []
+        to_send: list[Judged] = []
+        for part in judged:
+            action = part.decision.action
+            held = await self._hold(part, raw, timings, pending=False) if action is Action.QUARANTINE else None
+            outcome = held or _WITHOUT_ACTING.get(action)
+            if outcome is None:
+                to_send.append(part)
+            else:
+                handled.append(Handled.alike(part, outcome))
+        for part in to_send:
+            outcomes = await self._relay(part, raw, relay.send_each, timings)
+            handled.append(Handled(part=part, outcomes=tuple(outcomes)))
+        return handled
+
+    async def _hold(self, part: Judged, raw: bytes, timings: dict[str, float], *, pending: bool) -> Outcome | None:
+        """None where it is to be delivered as tagged, because the database is down."""
         started = self._clock.monotonic()
         try:
             await self._store.hold(part.envelope, raw, part.decision, pending=pending)
             failpoint("pipeline.held")
         except TemporaryError as exc:
             self._events.hold_failed(part.envelope.id, exc.detail)
-            if self.settings.is_tagging_when_store_down and isinstance(exc, StoreUnavailable):
-                return await self._send(part, raw, relay, timings)
-            return outcome_of(exc)
+            is_tagging = self.settings.is_tagging_when_store_down and isinstance(exc, StoreUnavailable)
+            return None if is_tagging else outcome_of(exc)
         finally:
             timings["hold"] = timings.get("hold", 0.0) + self._clock.monotonic() - started
         return Outcome(kind=OutcomeKind.HELD, reply=HELD)
 
-    async def _send(self, part: Judged, raw: bytes, relay: Relay, timings: dict[str, float]) -> Outcome:
+    async def _send(
+        self, part: Judged, raw: bytes, relay: Relay, server: MailServer | None, timings: dict[str, float]
+    ) -> Outcome:
+        kept = server.keep() if server is not None else None
+        if kept is not None:
+            return _outcome(kept)
+
+        async def send(envelope: Envelope, body: bytes) -> Sequence[Reply]:
+            return [await relay.send(envelope, body)]
+
+        return (await self._relay(part, raw, send, timings))[0]
+
+    async def _relay(self, part: Judged, raw: bytes, send: _SendEach, timings: dict[str, float]) -> list[Outcome]:
+        """The outcome for each recipient of ``part``."""
         started = self._clock.monotonic()
         body = raw
         if part.envelope.channel is Channel.EMAIL:
             make = partial(stamp, raw, part.envelope, part.decision, self.settings.stamp)
             body = await beside_loop(make, len(raw))
         try:
-            reply = await relay.send(part.envelope, body)
+            told: Sequence[Reply | TemporaryError] = await send(part.envelope, body)
             failpoint("pipeline.relayed")
-        except (RelayUnavailable, RelayAmbiguous) as exc:
-            self._metrics.relay_failures.labels(part.envelope.channel.value).inc()
-            self._events.relay_failed(part.envelope.id, exc.detail, isinstance(exc, RelayAmbiguous))
-            return outcome_of(exc)
         except TemporaryError as exc:
-            return outcome_of(exc)
+            told = [exc] * len(part.envelope.recipients)
         finally:
             timings["relay"] = timings.get("relay", 0.0) + self._clock.monotonic() - started
-        if reply.is_positive:
-            return Outcome(kind=OutcomeKind.RELAYED, reply=reply)
-        kind = OutcomeKind.REFUSED if reply.is_permanent else OutcomeKind.DEFERRED
-        return Outcome(kind=kind, reply=reply)
+        for failure in dict.fromkeys(each for each in told if isinstance(each, RelayUnavailable | RelayAmbiguous)):
+            self._metrics.relay_failures.labels(part.envelope.channel.value).inc()
+            self._events.relay_failed(part.envelope.id, failure.detail, isinstance(failure, RelayAmbiguous))
+        return [outcome_of(each) if isinstance(each, TemporaryError) else _outcome(each) for each in told]
 
     async def _settle(self, judged: Sequence[Judged], outcomes: list[Outcome]) -> list[Outcome]:
         """Held parts become held only when every other part succeeded too; else the sender keeps the message."""
         failed = next((o for o in outcomes if not o.reply.is_positive), None)
         if failed is not None:
             unheld = Outcome(kind=failed.kind, reply=failed.reply, ambiguous=failed.ambiguous)
-            settled = [unheld if o.kind is OutcomeKind.HELD else o for o in outcomes]
+            # What was left to the mail server that asks goes the way of its reply.
+            undone = [o.kind is OutcomeKind.HELD or o.reply is LEFT_TO_SERVER for o in outcomes]
+            settled = [unheld if is_undone else o for o, is_undone in zip(outcomes, undone, strict=True)]
         else:
             settled = outcomes
         for part, outcome in zip(judged, outcomes, strict=True):
@@ -301,53 +367,22 @@ class Pipeline:
             self._events.record_failed(verdict.id, exc.detail)
 
 
-_LABELLED_LATER = {OutcomeKind.RELAYED, OutcomeKind.HELD}
+_LABELLED_LATER = {OutcomeKind.RELAYED, OutcomeKind.HELD, OutcomeKind.ADVISED}
 _OWN_LABEL = {Reason.HAM: Label.HAM, Reason.SPAM: Label.SPAM}
+_DEFERRED = Outcome(kind=OutcomeKind.DEFERRED, reply=DEFERRED_BY_POLICY)
+_REFUSED = Outcome(kind=OutcomeKind.REFUSED, reply=REFUSED_BY_POLICY)
+_WITHOUT_ACTING = MappingProxyType({Action.DEFER: _DEFERRED, Action.REJECT: _REFUSED})
 
 
-def _as_it_is(scan: Scan, _recipient: str) -> Scan:
-    return scan
+async def _tell(judged: Sequence[Judged], _timings: dict[str, float], *, kind: OutcomeKind) -> list[Handled]:
+    """Leave each part to the client. While scanning is down the policy speaks for our mail only."""
+    told = Outcome(kind=kind, reply=TOLD)
+    undecided = [p.decision.action is Action.DEFER or p.decision.reason is Reason.SCAN_DOWN for p in judged]
+    return [Handled.alike(part, _DEFERRED if no else told) for part, no in zip(judged, undecided, strict=True)]
 
 
-def group(
-    scan: Scan | ScanFailure,
-    envelope: Envelope,
-    policy: Policy,
-    reports: Sequence[Report] = (),
-    correct: Callable[[Scan, str], Scan] = _as_it_is,
-) -> list[Judged]:
-    """One ``Judged`` per different decision, recipients in their order.
-
-    ``reports`` are on near-duplicates; ``correct`` gives the scan for mail to one recipient, the same for a domain.
-
-    A message that only some recipients' rules would reject is held for them: one reply speaks for all.
-    """
-    sure = certainty(scan.probability, scan.points) if isinstance(scan, Scan) else None
-    known: dict[tuple[object, ...], Decision] = {}
-    groups: list[tuple[Decision, list[Recipient]]] = []
-    for recipient in envelope.recipients:
-        reported = resolve(reports, recipient.address, policy.agreement, sure)
-        key = (reported, recipient.domain, *(id(scope) for scope in policy.scopes(recipient)))
-        if key not in known:
-            own = correct(scan, recipient.address) if isinstance(scan, Scan) else scan
-            known[key] = decide(own, envelope, recipient, policy, reported)
-        decision = known[key]
-        # Two domains may have two probabilities; as long as the same is done, it is done in one transaction.
-        members = next((m for d, m in groups if replace(d, scan=None) == replace(decision, scan=None)), None)
-        if members is None:
-            groups.append((decision, [recipient]))
-        else:
-            members.append(recipient)
-    if len(groups) > 1:
-        groups = [
-            (replace(d, action=Action.QUARANTINE) if d.action is Action.REJECT else d, members) for d, members in groups
-        ]
-    return [Judged(envelope=envelope.only(tuple(members)), decision=d) for d, members in groups]
-
-
-def _answer(outcomes: Sequence[Outcome]) -> Reply:
-    """The first failure speaks for the message; else the next hop's own words where there are any."""
-    failed = next((o.reply for o in outcomes if not o.reply.is_positive), None)
-    if failed is not None:
-        return failed
-    return next((o.reply for o in outcomes if o.kind is OutcomeKind.RELAYED), outcomes[0].reply)
+def _outcome(reply: Reply) -> Outcome:
+    """What the next hop's reply to the end of data means."""
+    if reply.is_positive:
+        return Outcome(kind=OutcomeKind.RELAYED, reply=reply)
+    return Outcome(kind=OutcomeKind.REFUSED if reply.is_permanent else OutcomeKind.DEFERRED, reply=reply)

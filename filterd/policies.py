@@ -46,13 +46,16 @@ def policies_of(config: Config) -> Mapping[Channel, Policy]:
         overrides=MappingProxyType(_overrides(settings, default.rule)),
         deny_action=Action(settings.deny_action),
         can_reject=config.smtp.position == "before-queue",
+        allow_needs_auth=settings.allow_needs_auth,
         agreement=Agreement(
             domain=config.learning.domain_reporters,
             all=config.learning.all_reporters,
             sure=config.learning.sure_factor,
         ),
     )
-    return MappingProxyType({Channel.EMAIL: policy, Channel.SMS: replace(policy, can_reject=False)})
+    return MappingProxyType(
+        {Channel.EMAIL: policy, Channel.SMS: replace(policy, can_reject=False, allow_needs_auth=False)}
+    )
 
 
 def version_of(config: Config) -> str:

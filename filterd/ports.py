@@ -15,6 +15,7 @@ from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, Envelope, MessageId, Recipient
 from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Action, Decision, Evidence, Reason, Reply, Scan, Verdict
+from filterd.errors import RelayAmbiguous
 
 
 class Clock(Protocol):
@@ -26,6 +27,14 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""
+        ...
+
+
+class Pause(Protocol):
+    """Between two looks at what others may have changed."""
+
+    async def __call__(self) -> None:
+        """Until there may be something new to see."""
         ...
 
 
@@ -60,6 +69,14 @@ class MailTransaction(Relay, Protocol):
         """The next hop's reply to this recipient, or to MAIL where it refused that.
 
         Raises RelayUnavailable.
+        """
+        ...
+
+    async def send_each(self, envelope: Envelope, raw: bytes) -> Sequence[Reply | RelayAmbiguous]:
+        """The next hop's reply for each recipient, in their order; it may take the message for some only.
+
+        Of a next hop that falls silent after the final dot, a RelayAmbiguous for those it had not answered for.
+        Raises RelayUnavailable where none has it.
         """
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from filterd.core.access import EVERYBODY, Reach
-from filterd.core.envelope import Channel, MessageId
+from filterd.core.envelope import Channel, MessageId, address_key
 from filterd.core.headers import Stamp, release_header
 from filterd.core.verdict import Feedback, Label, Reply
 from filterd.errors import FilterdError, TemporaryError, UsageError
@@ -56,7 +56,10 @@ class Releaser:
         clock: Clock,
         metrics: Metrics,
         events: Events,
+        is_apart: bool = False,
     ) -> None:
+        """``is_apart``: the next hop answers for each recipient, so that each has a release of their own."""
+        self._is_apart = is_apart
         self._quarantine = quarantine
         self._ledger = ledger
         self._inbox = inbox
@@ -69,8 +72,28 @@ class Releaser:
     async def release(self, id: MessageId, by: str, *, label_ham: bool, reach: Reach = EVERYBODY) -> Released:
         """Hand the message on to its recipients within ``reach``; where the next hop refuses it, it is held again.
 
-        Raises NotFound, UsageError when it is not held, RelayUnavailable, RelayAmbiguous, StoreUnavailable.
+        The reply is the first refusal, where there is one. Raises NotFound, UsageError when it is not held,
+        RelayUnavailable, RelayAmbiguous, StoreUnavailable.
         """
+        done = [await self._release(id, by, part) for part in await self._parts(id, reach)]
+        released = next((each for each, _ in done if not each.delivered), done[-1][0])
+        if released.delivered and label_ham:
+            people = [recipient for _, recipients in done for recipient in recipients]
+            only = people[0] if len(people) == 1 else ""
+            await self._label(released.id, by, "" if reach.is_everybody else only)
+        return released
+
+    async def _parts(self, id: MessageId, reach: Reach) -> list[Reach]:
+        """Whom the message is handed to in one go."""
+        if not self._is_apart:
+            return [reach]
+        people = (await self._quarantine.held(id, reach)).summary.recipients
+        if len(people) < 2:
+            return [reach]
+        return [Reach(addresses=frozenset({key})) for key in dict.fromkeys(map(address_key, people))]
+
+    async def _release(self, id: MessageId, by: str, reach: Reach) -> tuple[Released, tuple[str, ...]]:
+        """What became of the part within ``reach``, and whose it is."""
         claimed_at = self._clock.monotonic()
         held = await self._quarantine.claim_release(id, by, LEASE_SECONDS, reach)
         own = held.summary.id
@@ -89,10 +112,7 @@ class Releaser:
         else:
             await self._put_back(own, by, claimed_at)
         self._events.released(own, by, delivered=released.delivered)
-        if released.delivered and label_ham:
-            only = held.summary.recipients[0] if len(held.summary.recipients) == 1 else ""
-            await self._label(own, by, "" if reach.is_everybody else only)
-        return released
+        return released, held.summary.recipients
 
     async def _send(self, held: HeldMessage) -> Reply:
         if held.envelope.channel is Channel.SMS:

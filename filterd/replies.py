@@ -8,6 +8,7 @@ from __future__ import annotations
 from filterd.core.verdict import Label, Outcome, OutcomeKind, Reply
 from filterd.errors import (
     BareNewline,
+    CredentialsMissing,
     FilterdError,
     MailLoop,
     MessageError,
@@ -21,6 +22,11 @@ from filterd.errors import (
 )
 
 HELD = Reply(code=250, enhanced="2.0.0", lines=("Ok, held for review",))
+TOLD = Reply(code=250, enhanced="2.0.0", lines=("Ok, the client decides",))
+"""Stands in the verdict on a message that a client only asked about."""
+LEFT_TO_SERVER = Reply(code=250, enhanced="2.0.0", lines=("Ok, left to the mail server",))
+"""Of a milter: the mail server goes on with the message, and its own reply counts."""
+HELD_BY_SERVER = Reply(code=250, enhanced="2.0.0", lines=("Ok, held by the mail server",))
 REFUSED_BY_POLICY = Reply(code=550, enhanced="5.7.1", lines=("Message refused by content policy",))
 DEFERRED_BY_POLICY = Reply(code=451, enhanced="4.7.1", lines=("Temporary error, try again later",))
 TEMPORARY = Reply(code=451, enhanced="4.3.0", lines=("Temporary error, try again later",))
@@ -44,7 +50,7 @@ _REPLIES: tuple[tuple[type[FilterdError], int, str], ...] = (
     (Overloaded, 452, "4.3.2"),
 )
 
-_HTTP = ((SignatureInvalid, 403), (PayloadInvalid, 422), (MessageError, 413))
+_HTTP = ((SignatureInvalid, 403), (CredentialsMissing, 401), (PayloadInvalid, 422), (MessageError, 413))
 
 
 def smtp_reply(error: BaseException) -> Reply:

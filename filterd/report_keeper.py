@@ -1,7 +1,7 @@
 """Keeps one worker's memory of reported near-duplicates as the ledger is.
 
-It asks the database for what changed, so that a report acts in every worker of every host a second after it was
-made, with SQLite as with PostgreSQL, and needs nothing else between them.
+It asks the database for what changed whenever there may be something, so that a report acts in every worker of every
+host a second after it was made, with SQLite as with PostgreSQL, and needs nothing else between them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from filterd.core.reported import Report
+from filterd.core.reported import Credit, Report
 from filterd.errors import FilterdError
 from filterd.feedback_ports import ReportChange, Reports
 from filterd.metrics import Metrics
-from filterd.ports import Clock
+from filterd.ports import Clock, Pause
 
-POLL_SECONDS = 0.5
 OVERLAP_SECONDS = 15.0
 """How far back each question goes: what was written by a host whose clock is behind, or committed late, is seen too."""
 WEIGHED = 20_000
@@ -45,8 +44,8 @@ class KeptMemory(Protocol):
         """The reports with the highest numbers, ascending."""
         ...
 
-    def weigh(self, weights: Mapping[int, float]) -> None:
-        """Give reports their worth to others."""
+    def weigh(self, credit: Mapping[int, Credit]) -> None:
+        """Let reports count for what they were found to."""
         ...
 
     def take_superfluous(self) -> Sequence[int]:
@@ -85,7 +84,7 @@ class ReportKeeper:
         memory: KeptMemory,
         ledger: Reports,
         *,
-        weigh: Callable[[Sequence[Report]], Mapping[int, float]],
+        weigh: Callable[[Sequence[Report]], Mapping[int, Credit]],
         followers: Sequence[Follower] = (),
         polled: Sequence[Polled] = (),
         clock: Clock,
@@ -95,7 +94,7 @@ class ReportKeeper:
     ) -> None:
         """``days`` a report is remembered (0: for as long as it stands), and the ``most`` of them.
 
-        ``weigh`` says what each of the newest reports is worth to others; it runs on a thread. ``polled`` is asked
+        ``weigh`` says what each of the newest reports counts for; it runs on a thread. ``polled`` is asked
         to refresh as often as the ledger is read.
         """
         self._weigh = weigh
@@ -111,7 +110,7 @@ class ReportKeeper:
         self._whole_at = 0.0
         self._known: set[tuple[int, bool]] = set()
 
-    async def watch(self) -> None:
+    async def watch(self, pause: Pause) -> None:
         """Follow the ledger, until cancelled; while the database is away the memory stays as it is."""
         while True:
             try:
@@ -119,7 +118,7 @@ class ReportKeeper:
             except (FilterdError, TimeoutError):
                 # The store's keeper says so; what is remembered is still true.
                 self._seen = None
-            await asyncio.sleep(POLL_SECONDS)
+            await pause()
 
     async def refresh(self) -> None:
         """Bring the memory up to date. Raises StoreUnavailable."""
@@ -143,8 +142,9 @@ class ReportKeeper:
         self._metrics.reports_remembered.set(len(self._memory))
 
     async def _weigh_newest(self, changes: Sequence[ReportChange] | None) -> None:
-        worth = await asyncio.to_thread(self._weigh, self._memory.newest(WEIGHED))
-        self._memory.weigh(worth)
+        credit = await asyncio.to_thread(self._weigh, self._memory.newest(WEIGHED))
+        self._memory.weigh(credit)
+        worth = {id: given.weight for id, given in credit.items()}
         for follower in self._followers:
             await follower.follow(changes, worth)
 

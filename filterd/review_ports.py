@@ -68,6 +68,16 @@ class HeldQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldPage:
+    """A page of held messages."""
+
+    held: Sequence[HeldSummary]
+    """The newest first."""
+    count: int
+    """How many there are, up to ``COUNT_LIMIT``, whatever the page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictQuery:
     """Which verdicts: those that fit everything that is given, case aside."""
 
@@ -136,6 +146,10 @@ class Review(Protocol):
 
     async def list_held(self, query: HeldQuery) -> Sequence[HeldSummary]:
         """Held messages, newest first, with the recipients within reach."""
+        ...
+
+    async def page_held(self, query: HeldQuery) -> HeldPage:
+        """What ``list_held`` and ``count_held`` say, looked for once."""
         ...
 
     async def count_held(self, query: HeldQuery) -> int:

@@ -6,7 +6,6 @@ labels have been learned. The policy is replaced whole, in one assignment.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,10 +17,9 @@ from filterd.errors import FilterdError
 from filterd.metrics import Metrics
 from filterd.pipeline import Settings
 from filterd.policies import version_with
-from filterd.ports import Clock
+from filterd.ports import Clock, Pause
 from filterd.rule_ports import RuleChanges, RuleRow
 
-POLL_SECONDS = 0.5
 OVERLAP_SECONDS = 15.0
 """How far back each question goes: what was written by a host whose clock is behind, or committed late, is seen too."""
 WHOLE_SECONDS = 600.0
@@ -56,11 +54,11 @@ class RuleKeeper:
         self._configured = settings
         self._apply()
 
-    async def watch(self) -> None:
+    async def watch(self, pause: Pause) -> None:
         """Follow the book, until cancelled; while the database is away the rules stay as they are."""
         while True:
             await self.try_refresh()
-            await asyncio.sleep(POLL_SECONDS)
+            await pause()
 
     async def try_refresh(self) -> None:
         """Bring the policy up to date, if the database is there."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from filterd.core.envelope import MessageId
-from filterd.core.overlay import RuntimeRule
+from filterd.core.overlay import ListKind, RuntimeRule
 
 MOST_PER_SCOPE = 1_000
 """Standing list entries of one recipient or domain; those for everybody are not counted."""
@@ -90,6 +90,19 @@ class RuleBook(RuleChanges, Protocol):
         self, *, scope: str | None = None, has_revoked: bool = False, before: int | None = None, limit: int = 50
     ) -> Sequence[RuleRow]:
         """Rules of one scope or of all, newest first, numbered below ``before``. Raises StoreUnavailable."""
+        ...
+
+    async def entries(
+        self, scope: str, kind: ListKind, *, text: str = "", before: int | None = None, limit: int = 50
+    ) -> Sequence[RuleRow]:
+        """Standing entries of one list with ``text`` in them, newest first, numbered below ``before``.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    async def thresholds(self, scope: str) -> RuleRow | None:
+        """The latest thresholds that stand for ``scope``. Raises StoreUnavailable."""
         ...
 
     async def revoke(self, ids: Sequence[int], by: str) -> Sequence[int]:

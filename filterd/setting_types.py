@@ -78,9 +78,18 @@ def _threshold(value: str | float | None) -> str | float | None:
     return value
 
 
+def _name_server(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    ipaddress.ip_address(host.strip("[]"))
+    if not port.isdigit() or not 0 < int(port) <= 65535:
+        raise ValueError("must be an address and a port, 127.0.0.1:53 or [::1]:53")
+    return text
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Address = Annotated[str, AfterValidator(_address)]
+NameServer = Annotated[str, AfterValidator(_name_server)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Probability = Annotated[str | float | None, AfterValidator(_threshold)]
 Positive = Annotated[float, Field(gt=0)]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from filterd.core.verdict import Action
+from filterd.edge_settings import DkimSettings, LmtpSettings, MilterSettings, RspamdSettings, SpamdSettings
 from filterd.setting_types import (
     LOOPBACK,
     Address,
@@ -23,6 +24,7 @@ from filterd.setting_types import (
     Section,
     Sender,
 )
+from filterd.sms_settings import SmsSettings
 from filterd.web_settings import WebSettings
 
 
@@ -66,7 +68,10 @@ class SmtpSettings(Section):
         description="before-queue may reject in the session; after-queue (content_filter) never does, rejecting would bounce to forged senders.",
     )
     next_hop: Address = Field("127.0.0.1:10026", description="The mail server accepted mail is handed to.")
-    next_hop_protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp admits one recipient per transaction.")
+    next_hop_protocol: Literal["smtp", "lmtp"] = Field(
+        "smtp",
+        description="lmtp is for a server that stores mail, as Dovecot does. Mail that comes by SMTP then has one recipient per message, by LMTP as many as it likes.",
+    )
     next_hop_tls: Literal["off", "opportunistic", "required"] = Field(
         "off", description="STARTTLS towards the next hop."
     )
@@ -90,7 +95,7 @@ class SmtpSettings(Section):
     )
     trusted_authserv_ids: tuple[str, ...] = Field(
         (),
-        description="authserv-ids whose Authentication-Results are kept; all others are removed (RFC 8601 section 5).",
+        description="authserv-ids whose Authentication-Results are kept and read; all others are removed (RFC 8601 section 5). Name only servers that remove fields which merely claim to be theirs.",
     )
     max_message_bytes: Count = Field(26_214_400, description="Larger messages get 552.")
     max_recipients: Count = Field(
@@ -194,6 +199,10 @@ class PolicySettings(RuleSettings):
     deny_action: Literal["quarantine", "reject", "tag"] = Field(
         "quarantine", description="What happens to a sender on a deny list."
     )
+    allow_needs_auth: bool = Field(
+        False,
+        description="Let an allow entry for an address or domain count only for a visible author with dmarc=pass or a good DKIM signature of the same domain, as a server in smtp.trusted_authserv_ids found. Networks need none.",
+    )
     scan_down: Literal["ladder", "defer", "accept", "quarantine"] = Field(
         "ladder",
         description="When nothing can be scored: ladder defers for scan_down_defer_seconds, then passes mail marked as unscanned.",
@@ -257,12 +266,16 @@ class LearningSettings(Section):
         description="Times as many must agree where the model has no doubt of the opposite: below the operating point strict, or from lenient on.",
     )
     reporter_daily: Count = Field(30, description="Labels of one reporter a day that count for others.")
-    sender_daily: Count = Field(60, description="Labels on mail of one sender domain a day that count for others.")
+    sender_daily: Count = Field(
+        60, description="Labels of each kind on mail of one sender domain a day that count for others."
+    )
     audit_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         0.002,
         description="Share of the messages that get through or are held that is drawn at random to be labelled (filterd questions): what the quality metrics rest on.",
     )
-    campaign_reports: Count = Field(20, description="Labels on near copies of one message that count for others.")
+    campaign_reports: Count = Field(
+        20, description="Labels of each kind on near copies of one message that count for others."
+    )
     report_spam_to: Mailbox = Field(
         "", description="Address whose mail reports the messages attached to it as spam; empty turns it off."
     )
@@ -282,84 +295,16 @@ class LearningSettings(Section):
     )
 
 
-class TwilioSettings(Section):
-    """Twilio, at /webhooks/twilio."""
-
-    auth_token: Secret = Field(Secret(), description="Auth token of the account; empty turns the provider off.")
-    reply: Literal["empty", "redirect"] = Field(
-        "empty",
-        description="redirect answers ham with TwiML that makes Twilio itself call deliver_url, signed by Twilio.",
-    )
-    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
-
-
-class VonageSettings(Section):
-    """Vonage, at /webhooks/vonage (both APIs)."""
-
-    signature_secret: Secret = Field(
-        Secret(),
-        description="Signature secret of the account, for SMS API signatures and Messages API tokens; empty turns the provider off.",
-    )
-    signature_method: Literal["md5hash", "md5", "sha1", "sha256", "sha512"] = Field(
-        "sha256", description="SMS API signature method of the account."
-    )
-    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
-
-
-class TelnyxSettings(Section):
-    """Telnyx, at /webhooks/telnyx."""
-
-    public_key: str = Field("", description="Base64 Ed25519 public key of the account; empty turns the provider off.")
-    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
-
-
-class PlivoSettings(Section):
-    """Plivo, at /webhooks/plivo."""
-
-    auth_token: Secret = Field(Secret(), description="Auth token of the account; empty turns the provider off.")
-    require_v3: bool = Field(
-        False,
-        description="Refuse calls that are signed V2 only: V2 does not cover the form, so whoever has seen one call can forge others.",
-    )
-    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
-
-
-class GenericSettings(Section):
-    """Any sender that signs as standardwebhooks.com describes, at /webhooks/generic."""
-
-    secret: Secret = Field(Secret(), description="Signing secret, whsec_ and base64; empty turns the provider off.")
-    deliver_url: str = Field("", description="Customer URL ham is forwarded to; empty keeps it in the store.")
-
-
-class SmsSettings(Section):
-    """SMS webhooks."""
-
-    public_base_url: str = Field(
-        "http://127.0.0.1:8025",
-        description="The URL providers call us by, as they see it: signatures are checked against it, never against the Host header.",
-    )
-    max_body_bytes: Count = Field(65_536, description="Larger webhook bodies are refused.")
-    clock_skew_seconds: Positive = Field(300.0, description="How old a signed timestamp may be.")
-    reassembly_seconds: Positive = Field(30.0, description="How long the parts of a long message are waited for.")
-    spam_delivery: Literal["swallow", "tag"] = Field(
-        "swallow", description="swallow keeps held SMS from the customer; tag forwards them with X-Filterd headers."
-    )
-    forward_timeout_seconds: Positive = Field(10.0, description="Longest wait for the customer's URL.")
-    forward_retry_seconds: Positive = Field(
-        30.0, description="First delay before a failed forward is tried again; doubles up to one hour."
-    )
-    twilio: TwilioSettings = TwilioSettings()
-    vonage: VonageSettings = VonageSettings()
-    telnyx: TelnyxSettings = TelnyxSettings()
-    plivo: PlivoSettings = PlivoSettings()
-    generic: GenericSettings = GenericSettings()
-
-
 class Config(Section):
     """The whole configuration."""
 
     server: ServerSettings = ServerSettings()
     smtp: SmtpSettings = SmtpSettings()
+    lmtp: LmtpSettings = LmtpSettings()
+    milter: MilterSettings = MilterSettings()
+    spamd: SpamdSettings = SpamdSettings()
+    rspamd: RspamdSettings = RspamdSettings()
+    dkim: DkimSettings = DkimSettings()
     scan: ScanSettings = ScanSettings()
     models: ModelSettings = ModelSettings()
     policy: PolicySettings = PolicySettings()
@@ -373,10 +318,6 @@ class Config(Section):
         if self.smtp.position == "after-queue" and self.policy.reject_at is not None:
             raise ValueError(
                 'policy.reject_at cannot be used with smtp.position = "after-queue": it would bounce to forged senders'
-            )
-        if self.smtp.next_hop_protocol == "lmtp" and self.smtp.max_recipients != 1:
-            raise ValueError(
-                'smtp.next_hop_protocol = "lmtp" needs smtp.max_recipients = 1: its replies are per recipient'
             )
         if bool(self.smtp.tls_certificate) != bool(self.smtp.tls_key):
             raise ValueError("smtp.tls_certificate and smtp.tls_key go together")

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
 
-from filterd.errors import ConfigError
+from filterd.errors import ConfigError, FilterdError, StateUnavailable
 from filterd.settings import Config
 
 SECRET_FILE = "secret"  # noqa: S105  # a file name
 _SECRET_BYTES = 32
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+"""What no change of the configuration mends. A daemon that called these a wrong configuration would stay down, since
+systemd is told not to start it again after one."""
 
 
 def prepare(config: Config) -> Path:
-    """The state folder, made with mode 0700 if absent. Raises ConfigError when it cannot be written to."""
+    """The state folder, made with mode 0700 if absent. Raises ConfigError, or StateUnavailable when its disk fails."""
     folder = Path(config.server.state_dir)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise ConfigError(f"server.state_dir: {folder} cannot be made: {exc.strerror}") from None
+        raise _error(exc, f"server.state_dir: {folder} cannot be made") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"server.state_dir: {folder} cannot be written to")
     return folder
 
 
 def secret_of(config: Config) -> bytes:
-    """The key for address hashes and release signatures; made at first start. Raises ConfigError."""
+    """The key for address hashes and release signatures; made at first start. Raises as ``prepare``."""
     if config.server.secret:
         return config.server.secret.reveal().encode()
     path = prepare(config) / SECRET_FILE
@@ -35,7 +39,7 @@ def secret_of(config: Config) -> bytes:
     except FileNotFoundError:
         return _make_secret(path)
     except OSError as exc:
-        raise ConfigError(f"server.secret: {path} cannot be read: {exc.strerror}") from None
+        raise _error(exc, f"server.secret: {path} cannot be read") from None
 
 
 def _make_secret(path: Path) -> bytes:
@@ -58,5 +62,11 @@ def _make_secret(path: Path) -> bytes:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as exc:
-        raise ConfigError(f"server.secret: {path} cannot be made: {exc.strerror}") from None
+        raise _error(exc, f"server.secret: {path} cannot be made") from None
     return value
+
+
+def _error(exc: OSError, what: str) -> FilterdError:
+    """The operator's error, or the disk's."""
+    kind = StateUnavailable if exc.errno in _PASSING else ConfigError
+    return kind(f"{what}: {exc.strerror}")

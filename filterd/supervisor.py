@@ -1,7 +1,7 @@
 """The parent process: owns signals and listening sockets, keeps the workers alive, serves the admin port.
 
 It never looks at a message. SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reads policy and models
-again. Workers are started as fresh processes, never forked: onnxruntime does not survive a fork.
+again. Workers are never forked from this process, which holds sockets and secrets.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ class Supervisor:
             now = time.monotonic()
             crashes = [*(at for at in crashes if now - at < CRASH_WINDOW_SECONDS), now]
             if len(crashes) >= CRASHES_ALLOWED:
-                self._give_up(EXIT_CRASH_LOOP, f"worker {worker.name} died {len(crashes)} times in a minute")
+                why = f", last of: {worker.failure}" if worker.failure else ""
+                self._give_up(EXIT_CRASH_LOOP, f"worker {worker.name} died {len(crashes)} times in a minute{why}")
                 return
             delay = _FIRST_DELAY_SECONDS * 2 ** (len(crashes) - 1)
             self._metrics.restarts.inc()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filterd.control import FD_VARIABLE, Control
+from filterd.control import Control
+from filterd.forking import WORKER, Started, Zygote, started
 from filterd.listeners import Listener
 
 FIRST_WORKER = "w0"
@@ -25,15 +22,23 @@ class WorkerProcess:
     """A worker with a name that stays the same over restarts."""
 
     def __init__(
-        self, *, name: str, listeners: Sequence[Listener], metrics_folder: Path, environ: Mapping[str, str]
+        self,
+        *,
+        name: str,
+        listeners: Sequence[Listener],
+        metrics_folder: Path,
+        environ: Mapping[str, str],
+        zygote: Zygote | None = None,
     ) -> None:
+        """Forked from ``zygote`` where there is one."""
         self.name = name
         self.failure = ""
         """Why it gave up, in one line."""
         self.abandoned = 0
         self._listeners = [each for each in listeners if each.edge != "admin"]
         self._environ = {**environ, _METRICS_VARIABLE: str(metrics_folder)}
-        self._process: asyncio.subprocess.Process | None = None
+        self._zygote = zygote
+        self._process: Started | None = None
         self._control: Control | None = None
         self._report: dict[str, Any] = {}
         self._heard = 0.0
@@ -58,32 +63,22 @@ class WorkerProcess:
     async def run(self, tree: Mapping[str, Any], on_report: Callable[[], None]) -> int:
         """Start it, listen to it, and return its exit code once it has gone."""
         ours, theirs = socket.socketpair()
-        files = [each.socket.fileno() for each in self._listeners]
-        self._report, self._heard = {}, time.monotonic()
+        self.failure, self._report, self._heard = "", {}, time.monotonic()
         with theirs:
-            # Its own session: a Ctrl-C at the terminal reaches the supervisor only, and its scanners die with it.
-            self._process = process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "filterd.worker",
-                pass_fds=(theirs.fileno(), *files),
-                env={**self._environ, FD_VARIABLE: str(theirs.fileno())},
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            own = {_METRICS_VARIABLE: self._environ[_METRICS_VARIABLE]}
+            files = [theirs.fileno(), *(each.socket.fileno() for each in self._listeners)]
+            self._process = process = await started(WORKER, "filterd.worker", files, self._zygote, environ=own)
         self._control = await Control.over(ours)
-        sockets = [
-            {"edge": each.edge, "address": each.address, "fd": file}
-            for each, file in zip(self._listeners, files, strict=True)
-        ]
-        self._control.send("start", worker=self.name, config=tree, sockets=sockets)
+        edges = [each.edge for each in self._listeners]
+        self._control.send("start", worker=self.name, environ=self._environ, config=tree, edges=edges)
         if self._is_draining:
             self._control.send("drain")
         try:
             await self._listen(self._control, on_report)
-            return await process.wait()
+            return await asyncio.to_thread(process.wait)
         finally:
             self.kill()
+            await asyncio.to_thread(process.wait)
             self._process, self._report = None, {}
             self._finish_reload("the worker died")
             await self._control.close()
@@ -98,8 +93,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it and its scanners now."""
         if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
 
     async def reload(self, tree: Mapping[str, Any], seconds: float) -> str:
         """Empty when it took the new configuration, else why not."""

@@ -110,7 +110,11 @@ def _pool(config: Config, channel: Channel, *, jobs: int, bundle: Path | None) -
     pinned = str(bundle or getattr(config.models, channel.value))
     return ScannerPool(
         locate=lambda: {channel: registry.locate({channel: pinned})[channel]},
-        settings=replace(PoolSettings.of(config.scan), scanners=jobs, queue_per_scanner=_AHEAD),
+        settings=replace(
+            PoolSettings.of(config.scan, trusted_authserv_ids=config.smtp.trusted_authserv_ids),
+            scanners=jobs,
+            queue_per_scanner=_AHEAD,
+        ),
         events=log.Events(log.get_logger(), log.AddressMask(b"")),
         metrics=Metrics.unread(),
     )

@@ -1,24 +1,26 @@
-"""``filterd db``: the tables, and what is to be forgotten."""
+"""``filterd db``: the tables, copies of them, and what is to be forgotten."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from filterd.commands.config import ConfigOption
-from filterd.errors import ConfigError
+from filterd.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from filterd.settings import Config
     from filterd.store.sql import SqlStore
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Upgrade the database, and forget what is old or asked to be forgotten.", no_args_is_help=True)
+app = typer.Typer(
+    help="Upgrade and copy the database, and forget what is old or asked to be forgotten.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -51,6 +53,50 @@ def check(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="What `filterd db current` of the older version needs.")],
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Take the tables back to what an older version needs, with the daemon stopped; see docs/operations.md."""
+    import asyncio
+
+    from filterd.store import migrate
+
+    stopped = _stopped(config)
+    if not is_sure:
+        typer.confirm(f"Delete whatever revision {revision} has no place for?", abort=True)
+    asyncio.run(migrate.take_back(stopped, revision))
+    typer.echo(f"at revision {revision}")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; a file that is there is replaced.", resolve_path=True)],
+    config: ConfigOption = None,
+) -> None:
+    """Copy a SQLite database while the daemon runs, and check the copy."""
+    from filterd.commands import context
+    from filterd.store import backup
+
+    size_bytes = backup.save(backup.file_of(context.read_config(config), "pg_dump"), file)
+    typer.echo(f"{file}: {size_bytes} bytes")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `filterd db backup` made.", resolve_path=True)],
+    config: ConfigOption = None,
+) -> None:
+    """Put a copy of a SQLite database in its place, with the daemon stopped."""
+    from filterd.store import backup
+
+    database = backup.file_of(_stopped(config), "pg_restore")
+    backup.put_back(file, database)
+    typer.echo(f"{database}: as in {file}")
+
+
+@app.command()
 def purge(config: ConfigOption = None) -> None:
     """Delete what is past its retention days. The daemon does so by itself."""
     from filterd.clock import SystemClock
@@ -74,6 +120,16 @@ def erase(
         return await store.erase(address, context.user_name())
 
     _print_counts("erased", context.with_store(config, work))
+
+
+def _stopped(option: Path | None) -> Config:
+    """The configuration of a daemon that does not run on this machine. Raises UsageError."""
+    from filterd.commands import context, ready
+
+    config = context.read_config(option)
+    if ready.is_running(config.server.admin_listen):
+        raise UsageError("stop the daemon first")
+    return config
 
 
 def _as_it_is(option: Path | None, work: Callable[[SqlStore], Awaitable[T]]) -> T:

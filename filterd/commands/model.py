@@ -140,12 +140,21 @@ def _change(option: Path | None, change: Callable[[Promoter, str], Awaitable[Cha
     from filterd.promotion import Promoter
 
     async def carry_out() -> Change:
-        return await change(Promoter(lambda: _open(option)[1], _Trail(option)), context.user_name())
+        promoter = Promoter(lambda: _open(option)[1], _Trail(option), partial(_share, option))
+        return await change(promoter, context.user_name())
 
     changed = asyncio.run(carry_out())
     if changed.unaudited:
         typer.echo(f"filterd: not in the audit trail: {changed.unaudited}", err=True)
     return changed
+
+
+async def _share(option: Path | None) -> None:
+    """Bring this host's registry and those of the hosts on the same database together."""
+    from filterd.commands import context
+    from filterd.model_files import sharing
+
+    await context.opened(option, lambda store, config: sharing(config, store.models).meet())
 
 
 class _Trail:

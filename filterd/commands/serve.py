@@ -9,6 +9,7 @@ from filterd.commands.config import ConfigOption
 
 if TYPE_CHECKING:
     from filterd.config import Loaded
+    from filterd.forking import Zygote
 
 
 def run(config: ConfigOption = None) -> None:
@@ -16,15 +17,19 @@ def run(config: ConfigOption = None) -> None:
     import asyncio
     import os
 
-    from filterd import config as configuration
+    from filterd.forking import zygote
 
-    environ = dict(os.environ)
-    path = configuration.find(config, environ)
-    loaded = configuration.load(path, environ)
-    raise SystemExit(asyncio.run(_serve(loaded, environ)))
+    # First of all, so that it imports beside this process.
+    with zygote() as forks:
+        from filterd import config as configuration
+
+        environ = dict(os.environ)
+        path = configuration.find(config, environ)
+        loaded = configuration.load(path, environ)
+        raise SystemExit(asyncio.run(_serve(loaded, environ, forks)))
 
 
-async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
+async def _serve(loaded: Loaded, environ: dict[str, str], forks: Zygote) -> int:
     import contextlib
     import tempfile
 
@@ -41,7 +46,7 @@ async def _serve(loaded: Loaded, environ: dict[str, str]) -> int:
         events = parent.events_of(loaded.config)
         listeners = bind_all(loaded.config)
         stack.callback(close_all, listeners)
-        supervisor, admin = parent.build_supervisor(loaded, environ, listeners, folder)
+        supervisor, admin = parent.build_supervisor(loaded, environ, listeners, folder, forks)
         for each in listeners:
             events.listening(each.edge, each.address)
             if each.edge == "admin":

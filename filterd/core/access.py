@@ -47,6 +47,14 @@ class Reach:
 EVERYBODY = Reach(is_everybody=True)
 
 
+def reach_of(scope: str) -> Reach:
+    """Whose messages a rule of this scope (``overlay.known_scope``) is about; empty is everybody's."""
+    if not scope:
+        return EVERYBODY
+    is_address = bool(domain_of(scope)) or scope.isdigit()
+    return Reach(addresses=frozenset((scope,))) if is_address else Reach(domains=frozenset((scope,)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """Somebody who has signed in."""

@@ -64,6 +64,8 @@ class Envelope:
     peer: Peer = Peer()
     parameters: tuple[str, ...] = ()
     """ESMTP parameters of MAIL as received, without SIZE: BODY, SMTPUTF8, RET, ENVID."""
+    queue_id: str = ""
+    """The mail server's own name for the message, where it said one; for the log only."""
 
     def __post_init__(self) -> None:
         if self.received_at.tzinfo is None:

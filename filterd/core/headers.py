@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
 
@@ -41,6 +42,7 @@ _RELEASE_NAME = b"x-filterd-release:"
 _RELEASE = re.compile(rb"(?:\A|(?<=[\r\n]))x-filterd-release: ([0-9a-f]{32}) ([0-9a-f]{64})\r\n", re.IGNORECASE)
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n|\A\r?\n")
 _ID_LINE = re.compile(rb"^x-filterd-id[ \t]*:[ \t]*([0-9a-f]{32})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_MAX_SUBJECT_BYTES = 2_000
 _UNSAFE_WORD = re.compile(r"[^A-Za-z0-9_.:+\[\]-]")
 _UNSAFE_TEST = re.compile(r"[^A-Z0-9_]")
 _COMMENT_OR_SPACE = re.compile(rb"(?:[ \t\r\n]|\((?:[^()\\]|\\.)*\))*", re.DOTALL)
@@ -60,17 +62,21 @@ class Stamp:
 
 def stamp(raw: bytes, envelope: Envelope, decision: Decision, settings: Stamp) -> bytes:
     """``raw`` with our block in front and forged headers removed."""
+    lines = (_received(envelope, settings.hostname), *verdict_lines(envelope, decision))
+    return splice(raw, lines, decision.subject_tag, settings)
+
+
+def splice(raw: bytes, lines: Iterable[str], subject_tag: str, settings: Stamp) -> bytes:
+    """``raw`` with ``lines`` in front, forged headers removed, and ``subject_tag``, if any, in front of the subject."""
     # Of the message as it came: behind a forged field such a line is none, and must not come before our block.
     mailbox_line = _MAILBOX_LINE.match(raw)
     end = _header_end(raw)
     at = mailbox_line.end() if mailbox_line else 0
     header, body = raw[at:end], raw[end:]
-    bare = header.translate(None, _NAME_NOISE).lower()
-    if any(word in bare for word in _SUSPECT):
-        header = _without_forged(header, settings.trusted_authserv_ids)
-    block = _block(envelope, decision, settings)
-    if decision.subject_tag:
-        header, extra = _tag_subject(header, decision.subject_tag.encode("ascii", "replace"))
+    header = without_forged(header, settings.trusted_authserv_ids)
+    block = "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    if subject_tag:
+        header, extra = tag_subject(header, subject_tag.encode("ascii", "replace"))
         block += extra
     return b"".join((raw[:at], block, _fence(header[:1024]), header, body))
 
@@ -147,32 +153,61 @@ def _header_end(raw: bytes) -> int:
     return end + 2 if end >= 0 else len(raw)
 
 
+def forged_names(raw: bytes) -> tuple[str, ...]:
+    """Names in the header of ``raw`` that only we may write, each once, as they stand there.
+
+    Authentication-Results is not among them: whose they are is not in the name.
+    """
+    found: dict[str, None] = {}
+    for field in _FIELDS.findall(raw[: _header_end(raw)]):
+        name = _HEADER.match(field)
+        if name is not None and _SUSPECT_NAME.match(field) and _is_ours(_bare(name[0][:-1])):
+            found[name[0][:-1].rstrip().decode("ascii")] = None
+    return tuple(found)
+
+
+def subject_of(raw: bytes) -> str:
+    """The first subject as it stands, unfolded and not decoded; empty where there is none."""
+    match = _SUBJECT.search(raw, 0, _header_end(raw))
+    if match is None:
+        return ""
+    line = _FIELDS.match(raw, match.start())
+    text = raw[match.end() : line.end() if line else len(raw)][:_MAX_SUBJECT_BYTES]
+    lines = text.decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
 # --- our block -----------------------------------------------------------------------------------------------
 
 
-def _block(envelope: Envelope, decision: Decision, settings: Stamp) -> bytes:
-    lines = [
-        _received(envelope, settings.hostname),
-        f"X-Filterd-Id: {_word(envelope.id)}",
-        f"X-Filterd-Reason: {decision.reason.value}",
-    ]
+def lines_of(id: MessageId, decision: Decision, score: float | None) -> tuple[str, ...]:
+    """What was decided, in lines without their ends; ``score`` is on SpamAssassin's scale, None if unscored."""
+    lines = [f"X-Filterd-Id: {_word(id)}", f"X-Filterd-Reason: {decision.reason.value}"]
     if decision.action not in (Action.ACCEPT, Action.DEFER):
         lines.append("X-Spam-Flag: YES")
-    lines += _status(decision)
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    return (*lines, *_status(decision, score))
 
 
-def _status(decision: Decision) -> list[str]:
-    """What was found. Without a scan it says so, and never that the message is ham."""
+def verdict_lines(envelope: Envelope, decision: Decision) -> tuple[str, ...]:
+    """What we say about a message: header fields in their order, without their last CRLF, in ASCII."""
     scan = decision.scan
-    if scan is None:
+    return lines_of(envelope.id, decision, None if scan is None else score_of(scan, decision.threshold))
+
+
+def names_of(decision: Decision) -> tuple[str, ...]:
+    """What stands in ``tests=``: the reason and the signals, in capitals."""
+    names = [decision.reason.value, *(decision.scan.signals if decision.scan else ())][:20]
+    return tuple(_UNSAFE_TEST.sub("_", name.upper())[:40] for name in names)
+
+
+def _status(decision: Decision, score: float | None) -> list[str]:
+    """What was found. Without a scan it says so, and never that the message is ham."""
+    if score is None:
         return [f"X-Spam-Status: Unscanned, reason={decision.reason.value}"]
-    score = score_of(scan, decision.threshold)
     answer = "No" if decision.action is Action.ACCEPT else "Yes"
-    tests = [decision.reason.value, *scan.signals][:20]
-    named = ",".join(_UNSAFE_TEST.sub("_", test.upper())[:40] for test in tests)
+    tests = ",".join(names_of(decision))
     lines = [
-        f"X-Spam-Status: {answer}, score={score:.1f} required={REQUIRED_SCORE:.1f}\r\n\ttests={named}",
+        f"X-Spam-Status: {answer}, score={score:.1f} required={REQUIRED_SCORE:.1f}\r\n\ttests={tests}",
         f"X-Spam-Score: {score:.1f}",
     ]
     stars = min(int(score), MAX_LEVEL)
@@ -217,8 +252,11 @@ def _fence(after: bytes) -> bytes:
 # --- the message's own headers -------------------------------------------------------------------------------
 
 
-def _without_forged(header: bytes, trusted: frozenset[str]) -> bytes:
+def without_forged(header: bytes, trusted: frozenset[str]) -> bytes:
     """``header`` without lines only we, or a trusted server, may write."""
+    bare = header.translate(None, _NAME_NOISE).lower()
+    if not any(word in bare for word in _SUSPECT):
+        return header
     kept: list[bytes] = []
     for whole in _FIELDS.findall(header):
         if not (_SUSPECT_NAME.match(whole) and _is_forged(whole, trusted)):
@@ -230,6 +268,21 @@ def _without_forged(header: bytes, trusted: frozenset[str]) -> bytes:
     return b"".join(kept)
 
 
+def suspects(names: Sequence[bytes]) -> frozenset[int]:
+    """Numbers of the names of fields that may be more than the sender's own: one look at all of them."""
+    together = _bare(b":".join(names))
+    if not any(word in together for word in _SUSPECT):
+        return frozenset()
+    bare = together.split(b":")
+    if len(bare) != len(names):
+        return frozenset(range(len(names)))
+    return frozenset(
+        i
+        for i, name in enumerate(bare)
+        if any(word in name for word in _SUSPECT) and (_is_ours(name) or name == b"authentication-results")
+    )
+
+
 def _line_end(line: bytes) -> bytes:
     return line[len(line.rstrip(b"\r\n")) :]
 
@@ -238,11 +291,17 @@ def _is_forged(field: bytes, trusted: frozenset[str]) -> bool:
     name, colon, value = field.partition(b":")
     if not colon or len(name) > 1024:
         return False
-    # Some readers drop NUL, spaces and octets outside ASCII from a name.
-    name = name.translate(None, _NAME_NOISE).lower()
-    if name.startswith(_OURS) or name == b"x-spam":
-        return True
-    return name == b"authentication-results" and _authserv_id(value) not in trusted
+    name = _bare(name)
+    return _is_ours(name) or (name == b"authentication-results" and _authserv_id(value) not in trusted)
+
+
+def _bare(name: bytes) -> bytes:
+    """A name in lower case without NUL, spaces and octets outside ASCII, which some readers drop."""
+    return name.translate(None, _NAME_NOISE).lower()
+
+
+def _is_ours(name: bytes) -> bool:
+    return name.startswith(_OURS) or name == b"x-spam"
 
 
 def _authserv_id(value: bytes) -> str:
@@ -254,7 +313,7 @@ def _authserv_id(value: bytes) -> str:
     return (match[1] or match[2] or b"").decode("ascii", "replace").lower()
 
 
-def _tag_subject(header: bytes, tag: bytes) -> tuple[bytes, bytes]:
+def tag_subject(header: bytes, tag: bytes) -> tuple[bytes, bytes]:
     """``header`` with ``tag`` in front of its first subject, and the line to add where it has none."""
     match = _SUBJECT.search(header)
     if match is None:

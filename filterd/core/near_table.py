@@ -92,13 +92,13 @@ class Table(Generic[T]):
             block = self._first[start : min(start + _BLOCK_ROWS, count)]
             differing = np.bitwise_xor(block, wanted[0], out=self._differing[: len(block)])
             np.bitwise_count(differing, out=counts[start : start + len(block)])
-        rows = np.flatnonzero(np.less_equal(counts, FIRST_BITS, out=is_near))
+        rows = np.less_equal(counts, FIRST_BITS, out=is_near).nonzero()[0]
         if not len(rows):
             return []
         lanes_differing = np.bitwise_count(self._all.take(rows, axis=0) ^ wanted)
         # Whole columns: a sum over four neighbours costs twice the rest. It fits an octet, 20 and three times 64.
         bits = lanes_differing[:, 0] + lanes_differing[:, 1] + lanes_differing[:, 2] + lanes_differing[:, 3]
-        return [self._items[row] for row in rows[bits <= NEAR_BITS]]
+        return [self._items[row] for row in rows[bits <= NEAR_BITS].tolist()]
 
     def _grow(self) -> None:
         rows = 2 * len(self._first)

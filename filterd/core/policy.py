@@ -12,8 +12,8 @@ Precedence, first match wins:
 5. the thresholds, the most severe action first.
 
 Entries are matched against the envelope sender, the visible author (From) and the client's IP address. An entry
-is as trustworthy as what it matches: senders can be forged, so prefer networks, or let the mail server in front
-refuse forgeries first.
+is as trustworthy as what it matches: senders can be forged, so prefer networks, let the mail server in front refuse
+forgeries first, or have allow entries count only for authors whose domain vouches for them (``allow_needs_auth``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from filterd.core.auth_results import DKIM_ALIGNED, DMARC_GOOD
 from filterd.core.envelope import Envelope, Recipient, address_key, domain_of
 from filterd.core.reported import Agreement, Reported
 from filterd.core.verdict import Action, Decision, Label, Reason, Scan, ScanFailure
@@ -177,6 +178,8 @@ class Policy:
     """False after the queue: a rejection there would be a bounce to a forged sender."""
     agreement: Agreement = field(default_factory=Agreement)
     """How many must agree before a report counts for others."""
+    allow_needs_auth: bool = False
+    """Whether an allow entry for an address or domain counts only where the author's domain vouches for the message."""
 
     def scopes(self, recipient: Recipient) -> tuple[Scope, ...]:
         """The scopes of ``recipient``, narrowest first; the last one is the default."""
@@ -248,8 +251,9 @@ _SEVERITY = {Action.ACCEPT: 0, Action.TAG: 1, Action.QUARANTINE: 2, Action.REJEC
 
 def _listed(scan: Scan | None, envelope: Envelope, scopes: tuple[Scope, ...], policy: Policy) -> Decision | None:
     senders = (envelope.sender, scan.author) if scan and scan.author else (envelope.sender,)
+    believed = _vouched_for(scan) if policy.allow_needs_auth else senders
     for scope in scopes:
-        allowed, allow_entry = scope.allow.match(senders, envelope.peer.address)
+        allowed, allow_entry = scope.allow.match(believed, envelope.peer.address)
         denied, deny_entry = scope.deny.match(senders, envelope.peer.address)
         if allowed and allowed >= denied:
             return Decision(action=Action.ACCEPT, reason=Reason.ALLOWED, detail=allow_entry, scan=scan)
@@ -259,6 +263,12 @@ def _listed(scan: Scan | None, envelope: Envelope, scopes: tuple[Scope, ...], po
     return None
 
 
+def _vouched_for(scan: Scan | None) -> tuple[str, ...]:
+    """The author, where the mail server in front found that its domain sent the message."""
+    is_vouched = scan is not None and not {DMARC_GOOD, DKIM_ALIGNED}.isdisjoint(scan.signals)
+    return (scan.author,) if scan and is_vouched else ()
+
+
 def _by_threshold(scan: Scan, rule: Rule, policy: Policy) -> Decision:
     steps = (
         (Action.REJECT, rule.reject_at),
@@ -266,10 +276,8 @@ def _by_threshold(scan: Scan, rule: Rule, policy: Policy) -> Decision:
         (Action.TAG, rule.tag_at),
     )
     for action, at in steps:
-        if at is None:
-            continue
-        threshold = scan.points.get(at, _UNREACHABLE) if isinstance(at, str) else at
-        if scan.probability >= threshold:
+        threshold = threshold_of(at, scan)
+        if threshold is not None and scan.probability >= threshold:
             taken = _possible(action, policy)
             return Decision(
                 action=taken,
@@ -279,8 +287,14 @@ def _by_threshold(scan: Scan, rule: Rule, policy: Policy) -> Decision:
                 scan=scan,
                 subject_tag=rule.subject_tag if taken is Action.TAG else "",
             )
-    lowest = [scan.points.get(at, _UNREACHABLE) if isinstance(at, str) else at for _, at in steps if at is not None]
-    return Decision(action=Action.ACCEPT, reason=Reason.HAM, threshold=min(lowest, default=None), scan=scan)
+    found = [threshold_of(at, scan) for _, at in steps]
+    lowest = min((threshold for threshold in found if threshold is not None), default=None)
+    return Decision(action=Action.ACCEPT, reason=Reason.HAM, threshold=lowest, scan=scan)
+
+
+def threshold_of(at: Threshold | None, scan: Scan) -> float | None:
+    """The probability that ``at`` means for the bundle of ``scan``; None where the action is never taken."""
+    return scan.points.get(at, _UNREACHABLE) if isinstance(at, str) else at
 
 
 _UNREACHABLE = 2.0

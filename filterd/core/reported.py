@@ -47,6 +47,18 @@ class Report:
     """Made by an administrator."""
     weight: float = 1.0
     """What it is worth to others, [0, 1]: trust in the reporter, or 0 beyond a cap (``core.influence``)."""
+    is_wavering: bool = False
+    """Its reporter often says both of near copies (``core.influence``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """What a label counts for beside others, found by comparing all of them."""
+
+    weight: float = 1.0
+    """See ``Report.weight``."""
+    is_wavering: bool = False
+    """See ``Report.is_wavering``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +89,16 @@ def resolve(
     """What ``reports``, all on near-duplicates of one message, mean for ``recipient``; None where they do not say.
 
     Of one reporter only the latest counts. A text too short to be compared counts for the recipient alone. ``sure`` is
-    the label the model has no doubt of.
+    the label the model has no doubt of: against it somebody who often says both must say a thing twice.
     """
     if not reports:
         return None
     key, domain = address_key(recipient), domain_of(recipient)
     own = [report for report in reports if key in report.recipients]
     if own:
-        return _by_majority(own, ReportScope.RECIPIENT)
+        found = _by_majority(own, ReportScope.RECIPIENT, sure)
+        if found is not None:
+            return found
     wide = [report for report in reports if not report.fingerprint.startswith(EXACT)]
     by_administrators = [report for report in wide if report.is_for_all]
     if by_administrators:
@@ -97,6 +111,11 @@ def resolve(
     return _by_weight(wide, ReportScope.ALL, agreement.all, agreement, sure)
 
 
+def majority(spam: float, ham: float) -> Label:
+    """What reporters say together who weigh so much. Ham where a third do: to hold it is worse than to let spam in."""
+    return Label.SPAM if spam > _TO_ONE * ham else Label.HAM
+
+
 def certainty(probability: float, points: Mapping[str, float]) -> Label | None:
     """The label a model has no doubt of: below the strictest operating point, or from the most lenient one on."""
     if probability < points.get("strict", 0.0):
@@ -104,11 +123,12 @@ def certainty(probability: float, points: Mapping[str, float]) -> Label | None:
     return Label.SPAM if probability >= points.get("lenient", 2.0) else None
 
 
-def _by_majority(reports: Sequence[Report], scope: ReportScope) -> Reported:
+def _by_majority(reports: Sequence[Report], scope: ReportScope, sure: Label | None) -> Reported | None:
     """What most of the last three labels say, the latest where they are even.
 
     A lone label acts at once, and one slip among several is outvoted. Of one reporter's labels on one message only the
-    latest is an opinion.
+    latest is an opinion. A label that is alone, or even with another, is more likely a slip than right where its
+    reporter wavers and the model is sure of the opposite; then nothing is said.
     """
     opinions: dict[tuple[str, MessageId], Report] = {}
     for report in sorted(reports, key=lambda report: report.id, reverse=True):
@@ -116,6 +136,9 @@ def _by_majority(reports: Sequence[Report], scope: ReportScope) -> Reported:
     last = list(opinions.values())[:_OPINIONS]
     balance = sum(1 if report.label is Label.SPAM else -1 for report in last)
     label = last[0].label if balance == 0 else Label.SPAM if balance > 0 else Label.HAM
+    is_unconfirmed = sum(report.label is label for report in last) == 1
+    if is_unconfirmed and last[0].is_wavering and sure not in (None, label):
+        return None
     agreeing = sorted(report.id for report in last if report.label is label)
     return Reported(label=label, scope=scope, reports=tuple(agreeing))
 
@@ -129,19 +152,23 @@ def _by_latest(reports: Sequence[Report], scope: ReportScope) -> Reported:
 def _by_weight(
     reports: Sequence[Report], scope: ReportScope, needed: float, agreement: Agreement, sure: Label | None
 ) -> Reported | None:
+    """What others say, where enough of them do."""
     latest: dict[str, Report] = {}
     for report in sorted(reports, key=lambda report: report.id):
         latest[report.reporter] = report
-    balance = sum(r.weight if r.label is Label.SPAM else -r.weight for r in latest.values())
-    label = Label.SPAM if balance > 0 else Label.HAM
+    spam, ham = (sum(r.weight for r in latest.values() if r.label is label) for label in (Label.SPAM, Label.HAM))
+    label = majority(spam, ham)
+    said = spam - ham if label is Label.SPAM else ham
     if sure is not None and sure is not label:
         needed *= agreement.sure
     # Sums of weights such as .1 miss a whole number by a rounding error.
-    if abs(balance) + _ROUNDING < needed:
+    if said + _ROUNDING < needed:
         return None
     return Reported(label=label, scope=scope, reports=tuple(r.id for r in latest.values() if r.label is label))
 
 
 _ROUNDING = 1e-9
+_TO_ONE = 2
+"""Who say spam must be more than so many to one who says ham."""
 _OPINIONS = 3
 """Own labels that are counted against each other, the latest."""

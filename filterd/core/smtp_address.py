@@ -15,16 +15,17 @@ from filterd.core.envelope import domain_of
 
 MAX_ADDRESS_CHARS = 320
 
-_UTF8 = "\u00a0-\U0010ffff"
-_ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.{_UTF8}-]+"
-_QUOTED = rf'"(?:[ !#-\[\]-~{_UTF8}]|\\[ -~])*"'
-_LABEL = rf"[A-Za-z0-9_{_UTF8}](?:[A-Za-z0-9_{_UTF8}-]*[A-Za-z0-9_{_UTF8}])?"
+# What a class may not hold is named, so that UTF-8 is in it: to name all of Unicode costs the compiler 10 ms each time.
+_ATOM = r'[^\0-\x20"(),:;<>@\[\\\]\x7f-\x9f]+'
+_QUOTED = r'"(?:[^\0-\x1f"\\\x7f-\x9f]|\\[ -~])*"'
+_EDGE, _INNER = r"[^\0-/:-@\[-^`{-\x9f]", r"[^\0-,./:-@\[-^`{-\x9f]"
+_LABEL = rf"{_EDGE}(?:{_INNER}*{_EDGE})?"
 _LITERAL = r"\[[A-Za-z0-9:.-]+\]"
 _ADDRESS = rf"(?:{_ATOM}|{_QUOTED})@(?:{_LABEL}(?:\.{_LABEL})*|{_LITERAL})"
 # Case is ignored for one word only: for the whole, the compiler would look at every character of Unicode, for 0.1 s.
 _PATH = re.compile(rf"<({_ADDRESS}|(?i:postmaster)|)>(?: +(.*))?")
 _ANGLES = re.compile(r"<[^<>]*>")
-_PARAMETER = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~{_UTF8}]+)?")
+_PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\0-\x20=\x7f-\x9f]+)?")
 _ROUTING = frozenset("@%!")
 
 

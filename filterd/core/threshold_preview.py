@@ -14,6 +14,9 @@ POSITIONS: tuple[float, ...] = (
     *(0.993, 0.995, 0.997, 0.998, 0.999),
 )
 """Thresholds of the slider: even steps of log-odds, as people see it."""
+PREVIEW_DAYS = 30
+MOST_PREVIEWED = 20_000
+"""Messages of these days that are looked at, the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel, Envelope, MessageId
+from filterd.core.signed import Signed
 
 
 class Action(StrEnum):
@@ -57,6 +58,10 @@ class OutcomeKind(StrEnum):
     HELD = "held"
     REFUSED = "refused"
     DEFERRED = "deferred"
+    ADVISED = "advised"
+    """A client asked what we think of it, was told, and does with it what it likes."""
+    TAUGHT = "taught"
+    """Nobody sent it: a person brought a message we had not seen, to say what it is."""
 
 
 class Script(StrEnum):
@@ -111,6 +116,8 @@ class Scan:
     hashing: str = ""
     """``hashing_key`` of those tokens."""
     script: Script = Script.LATIN
+    signatures: tuple[Signed, ...] = ()
+    """Those whose keys are still to be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +195,8 @@ class Verdict:
     """Version of the policy that decided: 12 hex digits."""
     is_audit: bool = False
     """Drawn at random to be labelled, whatever was decided."""
+    queue_id: str = ""
+    """The mail server's own name for the message, where it said one; logged, not stored."""
 
     @classmethod
     def of(
@@ -213,6 +222,7 @@ class Verdict:
             elapsed_seconds=timings.get("total", 0.0),
             timings=timings,
             policy=policy,
+            queue_id=envelope.queue_id,
         )
 
 
@@ -226,7 +236,7 @@ class Feedback:
     """Who says so: token name, login or ``cli``."""
     given_at: datetime
     origin: str = "api"
-    """Where it came from: api, cli, web, mail, spool, release."""
+    """Where it came from: api, cli, web, mail, spool, release, import."""
     recipient: str = ""
     """The recipient who says so, whose mail it then speaks for first; empty means all recipients of the message."""
     is_for_all: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_FIRST_PORT, _PORTS = 20_000, 12_768
+"""Up to 32,767, where Linux begins to give ports to clients (ip_local_port_range)."""
 STARTUP_SECONDS = 60.0
 """Longest wait for the daemon to become ready; a cold disk loads libraries slowly."""
 
@@ -30,12 +33,24 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Three ports nothing listens on now."""
-        with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-            for s in sockets:
-                s.bind(("127.0.0.1", 0))
-            smtp, http, admin = (s.getsockname()[1] for s in sockets)
+        smtp, http, admin = free_ports(3)
         return cls(smtp=smtp, http=http, admin=admin)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports nothing listens on now, below those that the system gives to clients.
+
+    Whoever knocks at one of the system's own while its server is away may be given that very port, and then talks to
+    itself (RFC 9293 section 3.5, simultaneous open), while the server cannot have it back.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        while len(found) < count:
+            sock, port = stack.enter_context(socket.socket()), _FIRST_PORT + secrets.randbelow(_PORTS)
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def write_config(path: Path, ports: Ports, *, state: Path, next_hop: int, extra: str = "", workers: int = 0) -> None:

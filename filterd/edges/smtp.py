@@ -19,14 +19,14 @@ from filterd.core.networks import Networks
 from filterd.core.smtp_address import canonical_domain
 from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Label, Reply
-from filterd.edges.smtp_limits import Budget, Sessions
+from filterd.edges.limits import Budget, Sessions
 from filterd.edges.smtp_reports import ReportDesk
 from filterd.edges.smtp_session import SmtpSession
 from filterd.errors import ConfigError, RelayUnavailable
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Processed
-from filterd.ports import Clock, MailTransaction, NextHop, Relay
+from filterd.ports import Clock, MailTransaction, NextHop
 from filterd.replies import SHUTTING_DOWN, TEMPORARY
 from filterd.settings import SmtpSettings
 
@@ -38,11 +38,15 @@ _MIRRORED = ("8BITMIME", "SMTPUTF8", "DSN")
 _UNKNOWN_NEXT_HOP = Offers(keywords=MappingProxyType({"8BITMIME": ""}))
 """What every mail server of this century offers."""
 
-Process = Callable[[Envelope, bytes, Relay], Awaitable[Processed]]
+Process = Callable[[Envelope, bytes, MailTransaction], Awaitable[Processed]]
 
 
 class SmtpEdge:
     """Receives mail and hands it to ``process``."""
+
+    name = "smtp"
+    """Of its listeners, and in metrics."""
+    session: type[SmtpSession] = SmtpSession
 
     def __init__(
         self,
@@ -56,7 +60,10 @@ class SmtpEdge:
         hostname: str,
         has_room: Callable[[], bool] = lambda: True,
         reports: ReportDesk | None = None,
+        sessions: Sessions | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        """``sessions`` and ``budget`` are shared by edges of one worker: the limits are the worker's."""
         self.settings = settings
         self.next_hop = next_hop
         self.clock = clock
@@ -69,9 +76,10 @@ class SmtpEdge:
         self.xclient_clients = Networks(settings.xclient_networks)
         self.proxies = Networks(settings.proxy_protocol_networks)
         self.relay_domains = frozenset(canonical_domain(d.rstrip(".")) for d in settings.relay_domains)
-        self.sessions = Sessions(settings.max_sessions, settings.max_sessions_per_address)
-        self.budget = Budget(settings.max_in_flight_bytes)
+        self.sessions = sessions or Sessions(settings.max_sessions, settings.max_sessions_per_address)
+        self.budget = budget or Budget(settings.max_in_flight_bytes)
         self.max_bytes = settings.max_message_bytes
+        self.max_recipients = self.recipients_per_message(settings)
         self.is_draining = False
         self._process = process
         self._metrics = metrics
@@ -81,6 +89,15 @@ class SmtpEdge:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+
+    @staticmethod
+    def recipients_per_message(settings: SmtpSettings) -> int:
+        """How many recipients a message may have.
+
+        One reply cannot say what an LMTP server says of each recipient (RFC 2033 section 4.2): with such a next hop
+        there is one, and the client sends the message again for the next (RFC 5321 section 4.5.3.1.10).
+        """
+        return 1 if settings.next_hop_protocol == "lmtp" else settings.max_recipients
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections on bound sockets from now on."""
@@ -120,7 +137,7 @@ class SmtpEdge:
         return abandoned
 
     def _session(self) -> SmtpSession:
-        return SmtpSession(self)
+        return self.session(self)
 
     # --- what sessions ask for
 
@@ -141,32 +158,39 @@ class SmtpEdge:
             lines.append("XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT")
         return lines
 
-    async def commit(self, envelope: Envelope, raw: bytes, transaction: MailTransaction, reserved: int) -> Reply:
-        """The reply to a whole message. Never raises for a fault of ours."""
+    async def commit(
+        self, envelope: Envelope, raw: bytes, transaction: MailTransaction, reserved: int, owed: int
+    ) -> Sequence[Reply]:
+        """The ``owed`` replies to a whole message. Never raises for a fault of ours."""
         try:
-            return await self._answered(envelope, self._processed(envelope, raw, transaction))
+            return await self._answered(envelope, self._processed(envelope, raw, transaction), owed)
         finally:
             transaction.abort()
             self.budget.release(reserved)
 
-    async def take_report(self, envelope: Envelope, raw: bytes, labels: tuple[Label, ...], reserved: int) -> Reply:
-        """The reply to a whole report. Never raises for a fault of ours."""
+    async def take_report(
+        self, envelope: Envelope, raw: bytes, labels: tuple[Label, ...], reserved: int, owed: int
+    ) -> Sequence[Reply]:
+        """The ``owed`` replies to a whole report. Never raises for a fault of ours."""
         try:
-            return await self._answered(envelope, self.reports.take(envelope, raw, labels))
+            return await self._answered(envelope, self._reported(envelope, raw, labels, owed), owed)
         finally:
             self.budget.release(reserved)
 
-    async def _processed(self, envelope: Envelope, raw: bytes, relay: Relay) -> Reply:
-        return (await self._process(envelope, raw, relay)).reply
+    async def _processed(self, envelope: Envelope, raw: bytes, transaction: MailTransaction) -> Sequence[Reply]:
+        processed = await self._process(envelope, raw, transaction)
+        return processed.replies or (processed.reply,)
 
-    async def _answered(self, envelope: Envelope, work: Awaitable[Reply]) -> Reply:
+    async def _reported(self, envelope: Envelope, raw: bytes, labels: tuple[Label, ...], owed: int) -> Sequence[Reply]:
+        return [await self.reports.take(envelope, raw, labels)] * owed
+
+    async def _answered(self, envelope: Envelope, work: Awaitable[Sequence[Reply]], owed: int) -> Sequence[Reply]:
         try:
             return await work
         except Exception as exc:  # noqa: BLE001  # whatever it is, the sender keeps the message and tries again
             self.session_failed(envelope.id, exc)
-            return Reply(
-                code=TEMPORARY.code, enhanced=TEMPORARY.enhanced, lines=(f"{TEMPORARY.lines[0]}: {envelope.id}",)
-            )
+            text = f"{TEMPORARY.lines[0]}: {envelope.id}"
+            return [Reply(code=TEMPORARY.code, enhanced=TEMPORARY.enhanced, lines=(text,))] * owed
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run ``work`` to its end, whatever becomes of the session that asked for it."""
@@ -188,17 +212,17 @@ class SmtpEdge:
         """A session has begun."""
         self._open.add(session)
         self._quiet.clear()
-        self._metrics.sessions.labels("smtp").inc()
+        self._metrics.sessions.labels(self.name).inc()
 
     def remove(self, session: SmtpSession) -> None:
         """A session has ended."""
         self._open.discard(session)
         self._note_quiet()
-        self._metrics.sessions.labels("smtp").dec()
+        self._metrics.sessions.labels(self.name).dec()
 
     def count_refused(self) -> None:
         """A connection was over a limit."""
-        self._metrics.sessions_refused.labels("smtp").inc()
+        self._metrics.sessions_refused.labels(self.name).inc()
 
     def count_unjudged(self, why: str) -> None:
         """A message began to arrive and will not be judged."""
@@ -206,7 +230,7 @@ class SmtpEdge:
 
     def session_failed(self, id: str, error: BaseException) -> None:
         """Report a bug."""
-        self._metrics.session_errors.labels("smtp").inc()
+        self._metrics.session_errors.labels(self.name).inc()
         self._events.session_failed(id, error)
 
     def relay_failed(self, id: MessageId, error: RelayUnavailable) -> None:

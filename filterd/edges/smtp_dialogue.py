@@ -1,6 +1,6 @@
-"""The frame of an SMTP session: who may connect, how commands are read and dispatched, how errors end it.
+"""The frame of an SMTP or LMTP session: who may connect, how commands are read and dispatched, how errors end it.
 
-The commands themselves are in ``smtp_session``.
+The commands themselves are in ``smtp_session``, and what LMTP has of its own in ``lmtp``.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ MAX_UNKNOWN = 5
 MAX_JUNK = 100
 """Commands that bring no message nearer; more of them count as errors. Source: Postfix smtpd_junk_command_limit."""
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HOST:"})
-_BEFORE_TLS = frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "QUIT", "RSET", "XCLIENT"})
-_LAST_IN_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "STARTTLS", "NOOP", "QUIT", "RSET", "XCLIENT"})
+_LAST_IN_GROUP = frozenset({"EHLO", "HELO", "LHLO", "DATA", "STARTTLS", "XCLIENT"})
 """Commands whose reply a client must await before it goes on (RFC 2920 section 3.1)."""
-_COMMANDS = frozenset(
-    {"HELO", "EHLO", "STARTTLS", "XCLIENT", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "QUIT"}
-)
-"""Each is a method ``do_...``."""
-_JUNK = frozenset({"HELO", "EHLO", "RSET", "NOOP", "VRFY", "XFORWARD", "XCLIENT"})
+COMMANDS = frozenset({"STARTTLS", "XCLIENT", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "QUIT"})
+"""What SMTP and LMTP share; each is a method ``do_...``."""
+_JUNK = frozenset({"HELO", "EHLO", "LHLO", "RSET", "NOOP", "VRFY", "XFORWARD", "XCLIENT"})
 _NOT_IMPLEMENTED = frozenset({"EXPN", "HELP", "AUTH", "ETRN", "TURN", "BDAT"})
 
 Command = Callable[[str], Awaitable[bool | None]]
 
 
 class Dialogue(Wire):
-    """A connection of the SMTP edge, without its commands."""
+    """A connection of a mail edge, without its commands."""
+
+    name = "ESMTP"
+    """The protocol in the banner."""
+    commands = COMMANDS | {"HELO", "EHLO"}
 
     def __init__(self, edge: SmtpEdge) -> None:
         super().__init__(hostname=edge.hostname, tls_context=edge.tls, idle_seconds=edge.settings.idle_timeout_seconds)
@@ -63,6 +65,11 @@ class Dialogue(Wire):
         raise NotImplementedError
 
     @property
+    def owed(self) -> int:
+        """How many replies the client waits for."""
+        raise NotImplementedError
+
+    @property
     def message_id(self) -> str:
         """The id of the message in hand, for reports."""
         raise NotImplementedError
@@ -76,7 +83,7 @@ class Dialogue(Wire):
         if self.has_input:
             self.hang_up(say.OUT_OF_STEP)
             return
-        self.reply(Reply(code=220, lines=(f"{self._edge.hostname} ESMTP",)))
+        self.reply(Reply(code=220, lines=(f"{self._edge.hostname} {self.name}",)))
         while True:
             if self._edge.is_draining:
                 self.hang_up(SHUTTING_DOWN)
@@ -99,7 +106,7 @@ class Dialogue(Wire):
         if verb in _HTTP:
             self.hang_up(say.NOT_HTTP)
             return False
-        if verb not in _COMMANDS:
+        if verb not in self.commands:
             return self._unknown_command(verb)
         argument = decoded(octets)
         if argument is None:
@@ -135,8 +142,10 @@ class Dialogue(Wire):
             raise
         except Exception as exc:  # noqa: BLE001  # a fault of ours is never the sender's: 451, not 500
             self.failed(exc)
+            owed = self.owed
             self.reset()
-            self.reply(TEMPORARY)
+            for _ in range(owed):
+                self.reply(TEMPORARY)
             return True
 
     def answer_no(self, reply: Reply) -> None:

@@ -1,4 +1,4 @@
-"""One SMTP session: the commands (RFC 5321 section 4.1), recipients mirrored to the next hop, the message held.
+"""One SMTP session: the mail transaction (RFC 5321 section 4.1), recipients mirrored to the next hop, the message held.
 
 A transaction with the next hop is opened with the first recipient, and every recipient gets the next hop's own
 reply. The message is sent on only with its verdict, in a task that outlives the client.
@@ -7,24 +7,22 @@ reply. The message is sent on only with its verdict, in a task that outlives the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from filterd.beside import beside_loop
 from filterd.clock import mint_id
-from filterd.core.envelope import Channel, Envelope, Peer, Recipient
+from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.headers import count_hops, header_bytes
-from filterd.core.networks import Networks
 from filterd.core.smtp_address import Path, may_relay, parameter_name, parse_path
 from filterd.core.smtp_data import DataReceiver
 from filterd.core.verdict import Label, Reply
-from filterd.core.xforward import XCLIENT_NAMES, XFORWARD_NAMES, apply_attributes, parse_attributes
 from filterd.edges import smtp_replies as say
-from filterd.edges.smtp_dialogue import Dialogue
-from filterd.edges.smtp_parameters import declared_size, fault, is_host, is_utf8, mail_refused, rcpt_refused
+from filterd.edges.smtp_greeting import Greeting
+from filterd.edges.smtp_parameters import declared_size, fault, is_utf8, mail_refused, rcpt_refused
 from filterd.edges.smtp_wire import ClientGone, MessageBroken
 from filterd.errors import BareNewline, MailLoop, MessageError, MessageTooLarge, RelayUnavailable
 from filterd.failpoints import failpoint
@@ -44,40 +42,42 @@ _UNJUDGED: Mapping[type[MessageError], str] = MappingProxyType(
 )
 
 
-@lru_cache(maxsize=64)
-def _known_as(peer: Peer, helo: str, protocol: str) -> Peer:
-    """``peer`` with what it does not say itself; a connection that is kept open is asked again and again."""
-    return replace(peer, helo=peer.helo or helo, protocol=peer.protocol or protocol)
-
-
-class SmtpSession(Dialogue):
+class SmtpSession(Greeting):
     """A connection of the SMTP edge."""
 
     def __init__(self, edge: SmtpEdge) -> None:
         super().__init__(edge)
-        self._forwarded: Peer | None = None
-        """The client as XFORWARD tells: for the record only."""
-        self._helo = ""
-        self._is_extended = False
-        self._keywords: frozenset[str] = frozenset()
         self._mail: Envelope | None = None
         self._recipients: list[Recipient] = []
         self._report: tuple[Label, ...] = ()
         """What the report address means that this transaction is for; none in a transaction for ordinary recipients."""
+        self._taken = 0
+        """Recipients of either kind that were answered with 250."""
+        self._is_whole = False
+        """Whether a message has arrived, or is dropped on its way, and must be answered."""
         self._transaction: MailTransaction | None = None
         self._reserved = 0
 
     # --- state
 
+    def replies_to_message(self) -> int:
+        """How many replies a message has: one speaks for all recipients (RFC 5321 section 4.1.1.4)."""
+        return 1
+
+    @property
+    def owed(self) -> int:
+        """How many replies the client waits for."""
+        return self.replies_to_message() if self._is_whole else 1
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether MAIL was said."""
+        return self._mail is not None
+
     @property
     def message_id(self) -> str:
         """The id of the message in hand, for reports."""
         return self._mail.id if self._mail else ""
-
-    @property
-    def _peer(self) -> Peer:
-        protocol = ("ESMTPS" if self.is_encrypted else "ESMTP") if self._is_extended else "SMTP"
-        return _known_as(self._forwarded or self._connected, self._helo, protocol)
 
     def reset(self) -> None:
         """Forget the mail transaction (RFC 5321 section 4.1.1.5)."""
@@ -87,82 +87,9 @@ class SmtpSession(Dialogue):
         self._mail = None
         self._recipients = []
         self._report = ()
+        self._taken, self._is_whole = 0, False
         self._edge.budget.release(self._reserved)
         self._reserved = 0
-
-    # --- greeting
-
-    async def do_ehlo(self, argument: str) -> None:
-        """Say who we are and what we offer."""
-        if not is_host(argument):
-            self.refuse(say.BAD_SYNTAX)
-            return
-        self.reset()
-        self._helo, self._is_extended, self._forwarded = argument, True, None
-        lines = await self._edge.keywords(
-            is_encrypted=self.is_encrypted,
-            may_forward=self._connected.address in self._edge.xforward_clients,
-            may_impersonate=self._connected.address in self._edge.xclient_clients,
-        )
-        self._keywords = frozenset(line.partition(" ")[0] for line in lines)
-        self.reply(Reply(code=250, lines=(self._edge.hostname, *lines)))
-
-    async def do_helo(self, argument: str) -> None:
-        """The greeting of old clients."""
-        if not is_host(argument):
-            self.refuse(say.BAD_SYNTAX)
-            return
-        self.reset()
-        self._helo, self._is_extended, self._forwarded = argument, False, None
-        self._keywords = frozenset()
-        self.reply(Reply(code=250, lines=(self._edge.hostname,)))
-
-    async def do_starttls(self, argument: str) -> bool:
-        """Go on encrypted, as if just connected."""
-        if argument:
-            self.refuse(say.BAD_SYNTAX)
-        elif self.is_encrypted:
-            self.refuse(say.TLS_TWICE)
-        elif self._edge.tls is None:
-            self.refuse(say.TLS_NOT_AVAILABLE)
-        else:
-            await self.start_tls()
-            # Nothing said in the clear holds any longer (RFC 3207 section 4.2).
-            self.reset()
-            self._helo, self._is_extended, self._forwarded = "", False, None
-            self._keywords = frozenset()
-        return True
-
-    async def do_xclient(self, argument: str) -> None:
-        """A trusted proxy says who the client is; what it may do follows from that."""
-        attributes = self._attributes(argument, XCLIENT_NAMES, allowed=self._edge.xclient_clients)
-        if attributes is None:
-            return
-        self._connected, self._is_local = attributes, False
-        self.reset()
-        self._forwarded, self._helo, self._is_extended = None, "", False
-        self.reply(Reply(code=220, lines=(f"{self._edge.hostname} ESMTP",)))
-
-    async def do_xforward(self, argument: str) -> None:
-        """A trusted server says who the client is, for the record."""
-        forwarded = self._attributes(argument, XFORWARD_NAMES, allowed=self._edge.xforward_clients)
-        if forwarded is not None:
-            self._forwarded = forwarded
-            self.reply(say.OK)
-
-    def _attributes(self, argument: str, names: tuple[str, ...], allowed: Networks) -> Peer | None:
-        if self._connected.address not in allowed:
-            self.refuse(say.NOT_AUTHORIZED)
-            return None
-        if self._mail is not None:
-            self.refuse(say.NOT_IN_TRANSACTION)
-            return None
-        attributes = parse_attributes(argument, names)
-        start = self._forwarded or Peer() if names is XFORWARD_NAMES else self._connected
-        peer = apply_attributes(start, attributes) if attributes else None
-        if peer is None:
-            self.refuse(say.BAD_ATTRIBUTES)
-        return peer
 
     # --- transaction
 
@@ -184,7 +111,7 @@ class SmtpSession(Dialogue):
             sender=path.address,
             recipients=(),
             received_at=self._edge.clock.now(),
-            peer=self._peer,
+            peer=self.peer,
             parameters=tuple(p for p in path.parameters if parameter_name(p) != "SIZE"),
         )
         failpoint("smtp.mail")
@@ -215,6 +142,7 @@ class SmtpSession(Dialogue):
         reply = self._report_address(mail, path.address)
         if reply is None:
             reply = await self._ordinary(mail, path)
+        self._taken += reply.is_positive
         if reply.is_permanent and not self.is_trusted:
             self._errors += 1  # somebody tries addresses
         self.reply(reply)
@@ -235,7 +163,7 @@ class SmtpSession(Dialogue):
 
     async def _ordinary(self, mail: Envelope, path: Path) -> Reply:
         """The reply to a recipient whose mail is handed on."""
-        if len(self._recipients) >= self._edge.settings.max_recipients:
+        if len(self._recipients) >= self._edge.max_recipients:
             return say.TOO_MANY_RECIPIENTS
         if not self.is_trusted and not may_relay(path.address, self._edge.relay_domains):
             return say.RELAY_DENIED
@@ -280,20 +208,27 @@ class SmtpSession(Dialogue):
         except (ClientGone, asyncio.CancelledError):
             self._edge.count_unjudged("client_gone")
             raise
+        self._is_whole = True
         if receiver.is_dropped and not receiver.is_too_large:
             self._edge.count_unjudged("busy")
-            self.reset()
-            self.reply(say.BUSY)
+            self._dismiss(say.BUSY)
             return True
         try:
             raw = await self._checked(receiver)
         except MessageError as exc:
             self._edge.count_unjudged(_UNJUDGED[type(exc)])
-            self.reset()
-            self.refuse(smtp_reply(exc))
+            self._errors += 1
+            self._dismiss(smtp_reply(exc))
             return True
         await self._hand_over(mail, raw)
         return True
+
+    def _dismiss(self, reply: Reply) -> None:
+        """Answer a message that is not judged."""
+        owed = self.owed
+        self.reset()
+        for _ in range(owed):
+            self.reply(reply)
 
     async def _received(self, receiver: DataReceiver) -> None:
         settings = self._edge.settings
@@ -323,20 +258,21 @@ class SmtpSession(Dialogue):
         failpoint("smtp.received")
         envelope = replace(mail, recipients=tuple(self._recipients))
         reserved, self._reserved = self._reserved, 0
-        work: Coroutine[Any, Any, Reply]
+        work: Coroutine[Any, Any, Sequence[Reply]]
         if self._report:
-            work = self._edge.take_report(envelope, raw, self._report, reserved)
+            work = self._edge.take_report(envelope, raw, self._report, reserved, self.owed)
         else:
             transaction, self._transaction = self._transaction, None
             assert transaction is not None
-            work = self._edge.commit(envelope, raw, transaction, reserved)
+            work = self._edge.commit(envelope, raw, transaction, reserved, self.owed)
         self.reset()
         self._forwarded, self._junk = None, 0
         task = self._edge.spawn(work)
         del raw, work
-        reply = await asyncio.shield(task)
+        replies = await asyncio.shield(task)
         failpoint("smtp.answered")
-        self.reply(reply)
+        for reply in replies:
+            self.reply(reply)
 
     def is_affordable(self, receiver: DataReceiver) -> bool:
         """Whether the memory budget has room for a message that declared less than it brings."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from filterd.core.envelope import Channel
 from filterd.core.near import EXACT
 from filterd.core.near_table import Table
-from filterd.core.reported import Report
+from filterd.core.reported import Credit, Report
 from filterd.core.verdict import Label
 from filterd.feedback_ports import ReportChange
 
@@ -40,17 +40,17 @@ class ReportedMemory:
         for change in changes:
             known = self._reports.get(change.report.id)
             if change.is_standing:
-                # Told again, it is still worth what it was found to be.
-                self._add(change.report if known is None else replace(change.report, weight=known.weight))
+                self._add(_as_known(change.report, known))
             else:
                 self._remove(change.report.id)
 
     def replace(self, reports: Iterable[Report]) -> None:
         """Know these and no others."""
+        known = self._reports
         self._tables = {channel: Table() for channel in Channel}
         self._exact, self._reports, self._oldest = {}, {}, None
         for report in reports:
-            self._add(report)
+            self._add(_as_known(report, known.get(report.id)))
 
     def forget_before(self, moment: datetime) -> None:
         """Forget labels given before ``moment``."""
@@ -82,12 +82,12 @@ class ReportedMemory:
         """The reports with the highest numbers, ascending."""
         return [self._reports[id] for id in sorted(self._reports)[-most:]]
 
-    def weigh(self, weights: Mapping[int, float]) -> None:
-        """Give reports their worth to others; those that are not named keep theirs."""
-        for id, weight in weights.items():
+    def weigh(self, credit: Mapping[int, Credit]) -> None:
+        """Let reports count for what they were found to; those that are not named keep theirs."""
+        for id, given in credit.items():
             report = self._reports.get(id)
-            if report is not None and report.weight != weight:
-                self._add(replace(report, weight=weight))
+            if report is not None and _credit_of(report) != given:
+                self._add(_credited(report, given))
 
     def take_superfluous(self) -> Sequence[int]:
         """Numbers of the reports that the model in service no longer needs; each is given once."""
@@ -116,3 +116,16 @@ class ReportedMemory:
                 del self._exact[key]
         else:
             self._tables[report.channel].remove(id)
+
+
+def _as_known(report: Report, known: Report | None) -> Report:
+    """Told again, it still counts for what it was found to."""
+    return report if known is None else _credited(report, _credit_of(known))
+
+
+def _credit_of(report: Report) -> Credit:
+    return Credit(weight=report.weight, is_wavering=report.is_wavering)
+
+
+def _credited(report: Report, credit: Credit) -> Report:
+    return replace(report, weight=credit.weight, is_wavering=credit.is_wavering)

@@ -7,25 +7,24 @@ a RelayUnavailable; from then on silence is a RelayAmbiguous, because the next h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from filterd.beside import beside_loop
 from filterd.core.envelope import Envelope, Recipient
-from filterd.core.smtp_address import parameter_name
 from filterd.core.smtp_data import emit
-from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Reply
 from filterd.core.xforward import forward_commands
 from filterd.errors import RelayAmbiguous, RelayUnavailable
 from filterd.failpoints import failpoint
+from filterd.relay.commands import can_carry, mail_line, rcpt_line
 from filterd.relay.connection import DRAIN_ABOVE_BYTES, Connection
 from filterd.relay.pool import Pool
 from filterd.replies import NEXT_HOP_CLOSED, TEMPORARY, UTF8_NOT_POSSIBLE
 from filterd.settings import SmtpSettings
 
-_DSN_OF_MAIL = frozenset({"RET", "ENVID"})
-_DSN_OF_RCPT = frozenset({"NOTIFY", "ORCPT"})
+Told = Reply | RelayAmbiguous
+"""What the next hop said, or that it fell silent after the final dot."""
 
 
 class Transaction:
@@ -56,9 +55,9 @@ class Transaction:
             self._mail_reply = None
             return (await self._begin([recipient]))[0]
         offers = self._connection.offers
-        if not _can_carry(self._envelope, [recipient], offers):
+        if not can_carry(self._envelope, [recipient], offers):
             return UTF8_NOT_POSSIBLE
-        replies = await self._command(self._connection, [_rcpt_line(recipient, offers)])
+        replies = await self._command(self._connection, [rcpt_line(recipient, offers)])
         return self._note([recipient], replies)[0]
 
     async def send(self, envelope: Envelope, raw: bytes) -> Reply:
@@ -67,12 +66,17 @@ class Transaction:
         Uses the mirrored transaction where ``envelope`` has its recipients, else one of its own; the same where the
         connection died in the meantime, which is safe because nothing was sent.
         """
-        connection = self._connection
-        is_mirrored = envelope.recipients == tuple(self._accepted) and connection is not None and connection.is_usable
-        if not is_mirrored:
-            self.abort()
-            fresh = Transaction(envelope, self._pool, self._settings)
-            return await fresh.send_all(raw)
+        if not self._is_mirrored(envelope):
+            return await self._anew(envelope).send_all(raw)
+        try:
+            return _one(await self._message(raw))
+        finally:
+            self._finish()
+
+    async def send_each(self, envelope: Envelope, raw: bytes) -> Sequence[Told]:
+        """See ``ports.MailTransaction``: like ``send``, with what the next hop said for each recipient."""
+        if not self._is_mirrored(envelope):
+            return await self._anew(envelope).send_some(raw)
         try:
             return await self._message(raw)
         finally:
@@ -89,9 +93,30 @@ class Transaction:
             if refused is not None:
                 self.abort()
                 return refused
-            return await self._message(raw)
+            return _one(await self._message(raw))
         finally:
             self._finish()
+
+    async def send_some(self, raw: bytes) -> Sequence[Told]:
+        """The same for those recipients that the next hop takes: what it said for each. Raises RelayUnavailable."""
+        try:
+            replies: list[Told] = list(await self._begin(self._envelope.recipients))
+            if not self._accepted:
+                self.abort()
+                return replies
+            told = iter(await self._message(raw))
+            return [next(told) if isinstance(reply, Reply) and reply.is_positive else reply for reply in replies]
+        finally:
+            self._finish()
+
+    def _is_mirrored(self, envelope: Envelope) -> bool:
+        """Whether the next hop has heard of these recipients, all of them and nobody else."""
+        connection = self._connection
+        return envelope.recipients == tuple(self._accepted) and connection is not None and connection.is_usable
+
+    def _anew(self, envelope: Envelope) -> Transaction:
+        self.abort()
+        return Transaction(envelope, self._pool, self._settings)
 
     def abort(self) -> None:
         """End it without a message; no effect after ``send``."""
@@ -136,12 +161,12 @@ class Transaction:
     async def _open_with(self, connection: Connection, recipients: Sequence[Recipient]) -> list[Reply]:
         self._connection = connection
         offers = connection.offers
-        if not _can_carry(self._envelope, recipients, offers):
+        if not can_carry(self._envelope, recipients, offers):
             self._mail_reply = UTF8_NOT_POSSIBLE
             return [UTF8_NOT_POSSIBLE for _ in recipients]
         envelope = self._envelope
         forward = forward_commands(envelope.peer, envelope.id, offers.forwards)
-        lines = [*forward, _mail_line(envelope, offers), *(_rcpt_line(r, offers) for r in recipients)]
+        lines = [*forward, mail_line(envelope, offers), *(rcpt_line(r, offers) for r in recipients)]
         if "PIPELINING" not in offers:
             return await self._one_by_one(connection, lines, len(forward), recipients)
         replies = await self._command(connection, lines)
@@ -179,8 +204,11 @@ class Transaction:
     async def _command(self, connection: Connection, lines: Sequence[str]) -> list[Reply]:
         return await connection.command(lines, self._settings.next_hop_timeout_seconds)
 
-    async def _message(self, raw: bytes) -> Reply:
-        """DATA and the message. Everything after the dot has to fit into one limit."""
+    async def _message(self, raw: bytes) -> list[Told]:
+        """DATA and the message; what was said for each accepted recipient. All after the dot has to fit into one limit.
+
+        Raises RelayUnavailable.
+        """
         connection = self._connection
         assert connection is not None
         deadline = asyncio.get_running_loop().time() + self._settings.next_hop_timeout_seconds
@@ -189,24 +217,32 @@ class Transaction:
         if ready.code != 354:
             refusal = self._judged(ready)
             self._drop_transaction(connection)
-            return refusal
+            return [refusal] * len(self._accepted)
         failpoint("relay.body")
         wire = await beside_loop(partial(emit, raw), len(raw), above=DRAIN_ABOVE_BYTES)
-        count = len(self._accepted) if self._settings.next_hop_protocol == "lmtp" else 1
-        futures = connection.expect(count)
+        is_lmtp = self._settings.next_hop_protocol == "lmtp"
+        futures = connection.expect(len(self._accepted) if is_lmtp else 1)
         if len(wire) > DRAIN_ABOVE_BYTES:
             early = await self._drained(connection, wire, futures[0], deadline)
             if early is not None:
-                return early
+                return [early] * len(self._accepted)
             wire = wire[-3:]
         connection.write(wire)
         failpoint("relay.dot")
+        told = await self._answers(connection, futures, deadline)
+        return told if is_lmtp else told * len(self._accepted)
+
+    async def _answers(
+        self, connection: Connection, futures: Sequence[asyncio.Future[Reply]], deadline: float
+    ) -> list[Told]:
+        """What the next hop said after the dot; what was heard before it fell silent holds."""
         left = deadline - asyncio.get_running_loop().time()
         try:
             replies = await connection.replies(futures, max(left, 0.0))
         except RelayUnavailable as exc:
-            raise RelayAmbiguous(exc.detail) from exc
-        return self._judged(next((r for r in replies if not r.is_positive), replies[-1]), 250)
+            silence = RelayAmbiguous(exc.detail)
+            return [silence if future.exception() else self._judged(future.result(), 250) for future in futures]
+        return [self._judged(reply, 250) for reply in replies]
 
     async def _drained(
         self, connection: Connection, wire: bytes, answer: asyncio.Future[Reply], deadline: float
@@ -238,6 +274,14 @@ class Transaction:
         connection.reset(self._pool.put)
 
 
+def _one(told: Sequence[Told]) -> Reply:
+    """What is said where one reply speaks for all: the first failure, where there is one. Raises RelayAmbiguous."""
+    worst = next((each for each in told if not isinstance(each, Reply) or not each.is_positive), told[-1])
+    if isinstance(worst, RelayAmbiguous):
+        raise worst
+    return worst
+
+
 def _sane(reply: Reply, *expected: int) -> Reply:
     """``reply`` as the sender may see it: no success but the expected one, no demand for more, no closing."""
     if reply.code == 421:
@@ -245,37 +289,3 @@ def _sane(reply: Reply, *expected: int) -> Reply:
     if reply.code >= 400 or reply.code in expected:
         return reply
     return TEMPORARY
-
-
-def _can_carry(envelope: Envelope, recipients: Sequence[Recipient], offers: Offers) -> bool:
-    """Whether the next hop takes these addresses (RFC 6531 section 3.2)."""
-    if "SMTPUTF8" in offers:
-        return True
-    words = [envelope.sender, *envelope.parameters]
-    words += [word for r in recipients for word in (r.address, *r.parameters)]
-    return all(word.isascii() for word in words) and "SMTPUTF8" not in map(str.upper, envelope.parameters)
-
-
-def _mail_line(envelope: Envelope, offers: Offers) -> str:
-    def is_known(name: str) -> bool:
-        if name in _DSN_OF_MAIL:
-            return "DSN" in offers
-        return name == "SMTPUTF8" or (name == "BODY" and "8BITMIME" in offers)
-
-    return _line(f"MAIL FROM:<{envelope.sender}>", envelope.parameters, is_known)
-
-
-def _rcpt_line(recipient: Recipient, offers: Offers) -> str:
-    return _line(
-        f"RCPT TO:<{recipient.address}>",
-        recipient.parameters,
-        lambda name: name in _DSN_OF_RCPT and "DSN" in offers,
-    )
-
-
-def _line(head: str, parameters: Sequence[str], is_known: Callable[[str], bool]) -> str:
-    line = " ".join([head, *(p for p in parameters if is_known(parameter_name(p)))])
-    # The edge lets no such character in; a held envelope or a caller's mistake must not become a command either.
-    if not line.isprintable() and any(c < " " or c == "\x7f" for c in line):
-        raise RelayUnavailable("a control character in an address")
-    return line

@@ -37,6 +37,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what the model read is part of every answer."""
     is_explaining: bool = True
     """Whether the words that moved the number are."""
+    trusted_authserv_ids: tuple[str, ...] = ()
+    """Whose Authentication-Results are read, lower case."""
+    max_signatures: int = 0
+    """DKIM signatures of a message that will be verified."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):

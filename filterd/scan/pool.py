@@ -15,60 +15,20 @@ from types import TracebackType
 from typing import Self
 
 from filterd.core.envelope import Channel, Envelope
-from filterd.core.limits import ParseLimits
 from filterd.core.mail_view import MailView
 from filterd.core.report_mail import ReportMail
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import BundleError, FilterdError, Overloaded, ScanDown, Unscannable
 from filterd.failpoints import failpoint
+from filterd.forking import Zygote
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.scan.frames import Answer, Ready, Request, Setup
-from filterd.scan.process import WORKER_MODULE, ScannerProcess
-from filterd.settings import ScanSettings
+from filterd.scan.pool_settings import PoolSettings as PoolSettings  # whoever builds a pool names it here
+from filterd.scan.process import ScannerProcess
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """How many scanners there are and how far one may go."""
-
-    limits: ParseLimits = field(default_factory=ParseLimits)
-    scanners: int = 1
-    queue_per_scanner: int = 16
-    timeout_seconds: float = 8.0
-    memory_bytes: int = 1_073_741_824
-    start_timeout_seconds: float = 30.0
-    module: str = WORKER_MODULE
-    keeps_inputs: bool = False
-    is_explaining: bool = True
-
-    @classmethod
-    def of(cls, settings: ScanSettings, *, keeps_inputs: bool = False, is_explaining: bool = True) -> PoolSettings:
-        """What the configuration says."""
-        return cls(
-            limits=limits_of(settings),
-            scanners=settings.scanners_per_worker,
-            queue_per_scanner=settings.queue_per_scanner,
-            timeout_seconds=settings.timeout_seconds,
-            memory_bytes=settings.memory_bytes,
-            keeps_inputs=keeps_inputs,
-            is_explaining=is_explaining,
-        )
-
-
-def limits_of(settings: ScanSettings) -> ParseLimits:
-    """How much of a message is read, by the configuration."""
-    return ParseLimits(
-        max_parts=settings.max_parts,
-        max_depth=settings.max_depth,
-        max_header_bytes=settings.max_header_bytes,
-        max_decoded_bytes=settings.max_decoded_bytes,
-        max_html_bytes=settings.max_html_bytes,
-        max_text_chars=settings.max_text_chars,
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,12 +64,14 @@ class ScannerPool:
         events: Events,
         metrics: Metrics,
         is_in_service: bool = True,
+        zygote: Zygote | None = None,
     ) -> None:
         """``locate`` gives the folder of the bundle to serve per channel; it may raise BundleError.
 
         Not ``is_in_service`` are candidates: the metrics do not name them as the bundles that serve.
         """
         self._is_in_service = is_in_service
+        self._zygote = zygote
         self._locate = locate
         self._settings = settings
         self._events = events
@@ -278,8 +240,10 @@ class ScannerPool:
             cpu_seconds=settings.timeout_seconds,
             keeps_inputs=settings.keeps_inputs,
             is_explaining=settings.is_explaining,
+            trusted_authserv_ids=settings.trusted_authserv_ids,
+            max_signatures=settings.max_signatures,
         )
-        scanner = await ScannerProcess.start(setup, settings.start_timeout_seconds, settings.module)
+        scanner = await ScannerProcess.start(setup, settings.start_timeout_seconds, settings.module, self._zygote)
         if scanner.ready.models:
             return scanner
         await scanner.end()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from filterd.core.envelope import Channel
 from filterd.errors import ScanDown
+from filterd.forking import SCANNER, Started, Zygote, started
 from filterd.scan.frames import Answer, Ready, Request, Setup, head, pack, read_frame, unpack
 
 WORKER_MODULE = "filterd.scan.worker"
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS")
 _BUFFER_BYTES = 1 << 20
 
 CANARIES: Mapping[Channel, bytes] = MappingProxyType(
@@ -30,9 +28,7 @@ CANARIES: Mapping[Channel, bytes] = MappingProxyType(
 class ScannerProcess:
     """A running scanner; answers one request at a time."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, process: Started, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -50,20 +46,16 @@ class ScannerProcess:
         return self._process.poll() is None and not self._reader.at_eof()
 
     @classmethod
-    async def start(cls, setup: Setup, timeout_seconds: float, module: str = WORKER_MODULE) -> ScannerProcess:
+    async def start(
+        cls, setup: Setup, timeout_seconds: float, module: str = WORKER_MODULE, zygote: Zygote | None = None
+    ) -> ScannerProcess:
         """A scanner that has loaded its bundles and scored a canary. Raises ScanDown."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = subprocess.Popen(  # noqa: ASYNC220, S603  # returns at once; our own interpreter
-                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
-                    env=_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
+                forks = zygote if module == WORKER_MODULE else None
+                files = [theirs.fileno()]
+                process = await started(SCANNER, module, files, forks, output=subprocess.DEVNULL)
             except OSError as exc:
                 ours.close()
                 raise ScanDown(f"no scanner can be started: {exc.strerror}") from None
@@ -104,9 +96,3 @@ class ScannerProcess:
             answer = await self.ask(Request(channel=channel), CANARIES[channel], setup.cpu_seconds)
             if answer.scan is None:
                 raise ScanDown(f"the canary of {channel.value} fails: {answer.detail}")
-
-
-def _environment() -> dict[str, str]:
-    """No secrets: only what Python needs to find the same modules."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}

@@ -1,7 +1,8 @@
 """The killable process: hostile bytes are parsed and scored here and nowhere else.
 
-Started as ``python -P -m filterd.scan.worker FD`` with one end of a socket pair as descriptor FD. It loads the
-bundles, gives up what it does not need, and answers one request after the other until the socket closes.
+Started as ``python -P -m filterd.scan.worker FD`` with one end of a socket pair as descriptor FD, or as a fork of the
+zygote. It loads the bundles, gives up what it does not need, and answers one request after the other until the socket
+closes.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from filterd.core.domains import Domains
 from filterd.core.envelope import Channel
 from filterd.core.mail_view import view
 from filterd.core.message import ParseLimits
 from filterd.core.report_mail import read_report
 from filterd.core.verdict import Scan, ScanFailure
 from filterd.errors import ScanDown, Unscannable
+from filterd.forking import SCANNER, show_as
 from filterd.inference.loaded import Scorer
 from filterd.scan.frames import Answer, Ready, Request, Setup, pack, receive_frame, unpack
 from filterd.scan.limits import allow_cpu, confine
@@ -32,12 +35,22 @@ class Scanning(Protocol):
         ...
 
 
-def serve(connection: socket.socket, wrap: Callable[[Scorer], Scanning] = lambda scorer: scorer) -> None:
+def serve(
+    connection: socket.socket,
+    wrap: Callable[[Scorer], Scanning] = lambda scorer: scorer,
+    domains: Domains | None = None,
+) -> None:
     """Load what the first frame says, confine this process, answer requests until the other side closes."""
     setup = unpack(receive_frame(connection), Setup)
     folders = {channel: Path(folder) for channel, folder in setup.folders.items()}
     scorer, refused = Scorer.open(
-        folders, setup.limits, keeps_inputs=setup.keeps_inputs, is_explaining=setup.is_explaining
+        folders,
+        setup.limits,
+        keeps_inputs=setup.keeps_inputs,
+        is_explaining=setup.is_explaining,
+        trusted_authserv_ids=frozenset(setup.trusted_authserv_ids),
+        max_signatures=setup.max_signatures,
+        domains=domains,
     )
     gc.collect()
     gc.freeze()
@@ -94,10 +107,16 @@ def _failure(error: Exception) -> Answer:
 
 def main() -> None:
     """Serve on the descriptor that the only argument names."""
+    run(int(sys.argv[1]))
+
+
+def run(file: int, domains: Domains | None = None) -> None:
+    """Serve on this descriptor until the worker is gone."""
+    show_as(SCANNER)
     sys.dont_write_bytecode = True
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
+    with socket.socket(fileno=file) as connection:
         try:
-            serve(connection)
+            serve(connection, domains=domains)
         except OSError:
             # The worker is gone; there is nobody left to tell.
             sys.exit(1)

@@ -14,6 +14,7 @@ from filterd.core.verdict import Label
 from filterd.quality_ports import SiteCalibration
 from filterd.store.quarantine import audit
 from filterd.store.schema import CalibrationRecord, FeedbackRecord, VerdictRecord
+from filterd.store.tallies import WAS_SENT
 from filterd.store.upsert import upsert
 
 
@@ -87,6 +88,7 @@ def spam_share(connection: Connection, channel: Channel, model: str, most: int) 
     """Mean probability of the latest messages: ids sort by time."""
     latest = (
         select(VerdictRecord.channel, VerdictRecord.model, VerdictRecord.probability)
+        .where(WAS_SENT)
         .order_by(VerdictRecord.id.desc())
         .limit(most)
         .subquery()

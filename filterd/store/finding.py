@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, func
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Select, UnaryExpression, func
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
+from sqlalchemy.sql.operators import custom_op
 
 from filterd.core.envelope import MessageId
 from filterd.review_ports import HeldQuery, VerdictQuery
 from filterd.store.schema import HeldRecord, VerdictRecord, lookup_key, plain
 
 Condition = ColumnElement[bool]
+T = TypeVar("T")
 
 
-def of_message(table: type[HeldRecord | VerdictRecord], query: HeldQuery | VerdictQuery) -> list[Condition]:
+def of_message(
+    table: type[HeldRecord | VerdictRecord],
+    query: HeldQuery | VerdictQuery,
+    received_at: ColumnElement[datetime] | InstrumentedAttribute[datetime],
+) -> list[Condition]:
     """What ``query`` asks for that is in a column of its own."""
     conditions = among(table.reason, query.reasons)
     if query.since is not None:
-        conditions.append(table.received_at >= query.since)
+        conditions.append(received_at >= query.since)
     if query.until is not None:
-        conditions.append(table.received_at < query.until)
+        conditions.append(received_at < query.until)
     if query.channel is not None:
         conditions.append(table.channel == query.channel.value)
     if query.least_probability is not None:
@@ -30,9 +38,22 @@ def of_message(table: type[HeldRecord | VerdictRecord], query: HeldQuery | Verdi
     return conditions
 
 
+def unindexed(column: InstrumentedAttribute[T]) -> ColumnElement[T]:
+    """The same column, by which SQLite uses no index. Source: sqlite.org/optoverview.html, section 7."""
+    return UnaryExpression(column.expression, operator=custom_op("+"), type_=column.type)
+
+
 def before(id: InstrumentedAttribute[str], last: MessageId | None) -> list[Condition]:
     """What comes behind a page that ends with ``last``; no condition for the first page."""
     return [] if last is None else [id < last]
+
+
+def looked_up(row: Select[Any], of: type[DeclarativeBase]) -> Condition:
+    """There is such a ``row``, looked for by its key for each of ``of``.
+
+    PostgreSQL would make a join of EXISTS, and read all of the other table where it hopes for a page soon.
+    """
+    return row.correlate(of).limit(1).scalar_subquery().is_not(None)
 
 
 def among(column: InstrumentedAttribute[str], values: Iterable[str]) -> list[Condition]:

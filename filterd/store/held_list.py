@@ -1,36 +1,34 @@
 """Held messages that a query asks for: ids by an index first, then the rows of one page.
 
-For each state or key within reach the newest ids are read in the order of an index, and these lists merged. A page
-costs what its rows cost; only a filter that hardly anything passes looks at all there is, and at no body even then.
+For each state, or for what is within reach, the newest ids are read by an index, and these lists merged. A page costs
+what its rows cost, or what at most ``recipients.MANY`` cost; only a filter that hardly anything passes looks at all
+there is, and at no body even then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from filterd.core.envelope import Channel
 from filterd.ports import HeldState, HeldSummary
-from filterd.review_ports import COUNT_LIMIT, HeldQuery
-from filterd.store.finding import Condition, before, has, key_needle, needle, of_message
+from filterd.review_ports import COUNT_LIMIT, HeldPage, HeldQuery
+from filterd.store.finding import Condition, before, has, key_needle, looked_up, needle, of_message, unindexed
 from filterd.store.held_rows import summary_from
-from filterd.store.recipients import HeldRecipientRecord, reached
+from filterd.store.recipients import HeldRecipientRecord, InReach, are_many, in_reach, reached
 from filterd.store.schema import HeldRecord
 
 _PASSING = frozenset({HeldState.PENDING, HeldState.RELEASING, HeldState.ABORTED})
 """States that few messages are in at any time."""
-_WIDE = 10_000
-"""Recipients within reach from which it is better to look through what is held."""
 _SHOWN = [c for c in HeldRecord.__table__.c if c.name not in ("body", "envelope")]
 
 
 def listed(connection: Connection, query: HeldQuery) -> Sequence[HeldSummary]:
     """See ``review_ports.Review``."""
-    page = _ids(connection, query, query.limit)
-    rows = connection.execute(select(*_SHOWN).where(HeldRecord.id.in_(page)).order_by(HeldRecord.id.desc()))
-    return tuple(summary_from(row, query.reach) for row in rows)
+    return _summaries(connection, query, _ids(connection, query, query.limit))
 
 
 def count(connection: Connection, query: HeldQuery) -> int:
@@ -38,12 +36,32 @@ def count(connection: Connection, query: HeldQuery) -> int:
     return len(_ids(connection, query, COUNT_LIMIT))
 
 
+def page(connection: Connection, query: HeldQuery) -> HeldPage:
+    """See ``review_ports.Review``. What counting finds is not looked for again."""
+    counted = _ids(connection, replace(query, before=None), COUNT_LIMIT)
+    ids = [id for id in counted if query.before is None or id < query.before][: query.limit]
+    if len(ids) < query.limit and len(counted) == COUNT_LIMIT:
+        ids = _ids(connection, query, query.limit)
+    return HeldPage(held=_summaries(connection, query, ids), count=len(counted))
+
+
+def _summaries(connection: Connection, query: HeldQuery, ids: Sequence[str]) -> Sequence[HeldSummary]:
+    rows = connection.execute(select(*_SHOWN).where(HeldRecord.id.in_(ids)).order_by(HeldRecord.id.desc()))
+    return tuple(summary_from(row, query.reach) for row in rows)
+
+
 def _ids(connection: Connection, query: HeldQuery, most: int) -> list[str]:
     """The newest ids that fit."""
     found: set[str] = set()
-    for arm in arms(connection, query):
+    # What is asked of recipients is looked for again in each state: not in those that no message is in.
+    states = frozenset(state for state in query.states if _has_any(connection, state))
+    for arm in arms(connection, replace(query, states=states)):
         found.update(connection.scalars(arm.limit(most)))
     return sorted(found, reverse=True)[:most]
+
+
+def _has_any(connection: Connection, state: HeldState) -> bool:
+    return connection.scalar(select(HeldRecord.id).where(HeldRecord.state == state).limit(1)) is not None
 
 
 def arms(connection: Connection, query: HeldQuery) -> Iterator[Select[Any]]:
@@ -57,14 +75,12 @@ def arms(connection: Connection, query: HeldQuery) -> Iterator[Select[Any]]:
         return
     reaches = reached(query.reach, own.recipient_key, own.recipient_domain)
     if reaches:
-        led = query.states if _is_wide(connection, reaches) else query.states & _PASSING
+        is_wide = are_many(connection, select(own.held_id).where(or_(*reaches)))
+        led = query.states if is_wide else query.states & _PASSING
         yield from _led_by_held(dialect, query, led, reaches)
-        yield from _led_by_recipients(dialect, query, query.states - led, reaches)
-
-
-def _is_wide(connection: Connection, reaches: Sequence[Condition]) -> bool:
-    some = select(HeldRecipientRecord.held_id).where(or_(*reaches)).limit(_WIDE).subquery()
-    return connection.scalar(select(func.count()).select_from(some)) == _WIDE
+        if led != query.states:
+            few = in_reach(connection, query.reach, own.recipient_key, own.recipient_domain)
+            yield from _led_by_recipients(dialect, query, query.states - led, few)
 
 
 def _led_by_held(
@@ -81,7 +97,7 @@ def _led_by_held(
 
 
 def _led_by_recipients(
-    dialect: str, query: HeldQuery, states: Iterable[HeldState], reaches: Sequence[Condition]
+    dialect: str, query: HeldQuery, states: Iterable[HeldState], reaches: Iterable[InReach]
 ) -> Iterator[Select[Any]]:
     """One select for each of the ``reaches``."""
     id, own = HeldRecord.id, HeldRecipientRecord.held_id
@@ -89,13 +105,15 @@ def _led_by_recipients(
     is_same = id.between(own, own) if dialect == "sqlite" else id == own
     fits = (HeldRecord.state.in_(sorted(states)), is_same)
     row = select(id).where(*fits, *_conditions(dialect, query), *_by_own_recipient(dialect, query))
-    for is_reached in reaches if states else ():
-        found = select(own).where(is_reached, *before(own, query.before), row.correlate(HeldRecipientRecord).exists())
-        yield found.distinct().order_by(own.desc())
+    found = select(own).where(*before(own, query.before), looked_up(row, HeldRecipientRecord)).distinct()
+    for each in reaches:
+        yield each.newest(found)
 
 
 def _conditions(dialect: str, query: HeldQuery) -> list[Condition]:
-    conditions = of_message(HeldRecord, query)
+    # Once ANALYZE has been run, SQLite may take the index of times, and read each row with its body.
+    received_at = unindexed(HeldRecord.received_at) if dialect == "sqlite" else HeldRecord.received_at
+    conditions = of_message(HeldRecord, query, received_at)
     if query.sender:
         conditions.append(has(dialect, HeldRecord.sender_key, key_needle(query.sender)))
     if query.subject:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Select, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
@@ -13,8 +13,8 @@ from filterd.core.envelope import MessageId
 from filterd.errors import NotFound
 from filterd.ports import VerdictRow
 from filterd.review_ports import VerdictQuery
-from filterd.store.finding import Condition, among, before, has, key_needle, of_message
-from filterd.store.recipients import VerdictRecipientRecord, reached
+from filterd.store.finding import Condition, among, before, has, key_needle, looked_up, of_message
+from filterd.store.recipients import InReach, VerdictRecipientRecord, in_reach
 from filterd.store.schema import VerdictRecord
 from filterd.store.verdicts import message_of, verdict_from
 
@@ -32,20 +32,18 @@ def listed(connection: Connection, query: VerdictQuery) -> Sequence[VerdictRow]:
 
 def keys(connection: Connection, query: VerdictQuery) -> set[Key]:
     """Id and part of the newest that fit, and of all that fit on the last of these messages."""
-    found = sorted(_read(connection, query, query.limit), reverse=True)[: query.limit]
+    reaches = None if query.reach.is_everybody else Reaches.of(connection, query.reach)
+    newest_first = arms(connection.dialect.name, query, reaches)
+    found = sorted(_read(connection, [arm.limit(query.limit) for arm in newest_first]), reverse=True)[: query.limit]
     if len(found) < query.limit:
         return set(found)
     # The next page begins below this id.
     last = found[-1][0]
-    return {*found, *_read(connection, query, None, only=last)}
+    return {*found, *_read(connection, arms(connection.dialect.name, query, reaches, only=last))}
 
 
-def _read(connection: Connection, query: VerdictQuery, most: int | None, only: str | None = None) -> set[Key]:
-    found: set[Key] = set()
-    for arm in arms(connection.dialect.name, query):
-        page = arm if only is None else arm.where(arm.selected_columns[0] == only)
-        found.update((id, part) for id, part in connection.execute(page.limit(most)))
-    return found
+def _read(connection: Connection, arms: Iterable[Select[str, str]]) -> set[Key]:
+    return {(id, part) for arm in arms for id, part in connection.execute(arm)}
 
 
 def verdicts(connection: Connection, id: MessageId, reach: Reach) -> Sequence[VerdictRow]:
@@ -67,28 +65,52 @@ def _within(row: VerdictRow, reach: Reach) -> VerdictRow:
     return replace(row, recipients=reach.part_of(row.recipients))
 
 
-def arms(dialect: str, query: VerdictQuery) -> Iterator[Select[str, str]]:
-    """Selects of keys, the newest first, which together find everything."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaches:
+    """What is within reach, as conditions for an index each."""
+
+    alone: Sequence[InReach]
+    """On verdicts for one recipient."""
+    among: Sequence[InReach]
+    """On recipients of the others."""
+
+    @classmethod
+    def of(cls, connection: Connection, reach: Reach) -> Reaches:
+        """Those of a reach that is not everybody's."""
+        own, shared = VerdictRecord, VerdictRecipientRecord
+        return cls(
+            alone=tuple(in_reach(connection, reach, own.recipient_key, own.recipient_domain)),
+            among=tuple(in_reach(connection, reach, shared.recipient_key, shared.recipient_domain)),
+        )
+
+
+def arms(
+    dialect: str, query: VerdictQuery, reaches: Reaches | None, *, only: str | None = None
+) -> Iterator[Select[str, str]]:
+    """Selects of keys, the newest first, which together find everything; ``only`` what is of one message."""
     own, shared = VerdictRecord, VerdictRecipientRecord
-    conditions = _conditions(dialect, query)
-    newest = (own.id.desc(), own.part.desc())
-    if query.reach.is_everybody:
-        conditions += [*_by_recipient(dialect, query), *before(own.id, query.before)]
-        yield select(own.id, own.part).where(*conditions).order_by(*newest)
+    conditions = [*_conditions(dialect, query), *_bounds(own.id, query, only)]
+    if reaches is None:
+        found = select(own.id, own.part).where(*conditions, *_by_recipient(dialect, query))
+        yield found.order_by(own.id.desc(), own.part.desc())
         return
-    only = [*conditions, *_by_own_recipient(dialect, query, own.recipient_key)]
-    for is_reached in reached(query.reach, own.recipient_key, own.recipient_domain):
-        yield select(own.id, own.part).where(is_reached, *only, *before(own.id, query.before)).order_by(*newest)
-    several = [*conditions, *_by_own_recipient(dialect, query, shared.recipient_key)]
-    fits = select(own.id).where(own.id == shared.id, own.part == shared.part, *several).exists()
-    for is_reached in reached(query.reach, shared.recipient_key, shared.recipient_domain):
-        found = select(shared.id, shared.part).where(is_reached, *before(shared.id, query.before), fits)
-        yield found.distinct().order_by(shared.id.desc(), shared.part.desc())
+    alone = select(own.id, own.part).where(*conditions, *_by_own_recipient(dialect, query, own.recipient_key))
+    for each in reaches.alone:
+        yield each.newest(alone)
+    several = [*_conditions(dialect, query), *_by_own_recipient(dialect, query, shared.recipient_key)]
+    verdict = select(own.id).where(own.id == shared.id, own.part == shared.part, *several)
+    among = select(shared.id, shared.part).where(*_bounds(shared.id, query, only), looked_up(verdict, shared))
+    for each in reaches.among:
+        yield each.newest(among.distinct())
+
+
+def _bounds(id: InstrumentedAttribute[str], query: VerdictQuery, only: str | None) -> list[Condition]:
+    return before(id, query.before) if only is None else [id == only]
 
 
 def _conditions(dialect: str, query: VerdictQuery) -> list[Condition]:
     table = VerdictRecord
-    conditions = of_message(table, query)
+    conditions = of_message(table, query, table.received_at)
     conditions += [*among(table.action, query.actions), *among(table.outcome, query.outcomes)]
     if query.sender:
         conditions.append(has(dialect, table.sender_key, key_needle(query.sender)))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.verdict import Action, Label, Verdict
+from filterd.core.verdict import Action, Label, Scan, Verdict
 from filterd.feedback_ports import KeptInput, LabelledInput, PastMessage
 from filterd.store.schema import FeedbackRecord, ScannedRecord, VerdictRecord
 from filterd.store.upsert import upsert
@@ -29,6 +29,17 @@ def rows_from(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
                 "tokens": scan.tokens,
             }
     return list(found.values())
+
+
+def example_row(id: str, received_at: datetime, scan: Scan) -> dict[str, Any]:
+    """The row of a mail that never passed."""
+    return {
+        "message_id": id,
+        "channel": Channel.EMAIL.value,
+        "received_at": received_at,
+        "hashing": scan.hashing,
+        "tokens": scan.tokens,
+    }
 
 
 def record(connection: Connection, rows: list[dict[str, Any]]) -> None:
@@ -51,6 +62,8 @@ def past(connection: Connection, channel: Channel, since: datetime, after: str, 
     ids = (
         select(scanned.message_id)
         .where(scanned.channel == channel.value, scanned.received_at >= since, scanned.message_id > after)
+        # Examples that were imported have no verdict.
+        .where(scanned.message_id.in_(select(verdict.id)))
         .order_by(scanned.message_id)
         .limit(most)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row, insert, select, update
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.near import ALIKE_BITS, likeness
 from filterd.core.reported import Report
-from filterd.core.verdict import Feedback, Label
+from filterd.core.verdict import Feedback, Label, Scan
 from filterd.feedback_ports import ReportChange, Similar
+from filterd.store import inputs
 from filterd.store.quarantine import audit
 from filterd.store.schema import FeedbackRecord, VerdictRecord, lookup_key
 from filterd.store.verdicts import message_of
@@ -30,6 +31,23 @@ def add_feedback(connection: Connection, feedback: Feedback) -> bool:
     Raises NotFound.
     """
     message = message_of(connection, feedback.message_id)
+    return _append(connection, feedback, message, lambda: _facts(connection, message, feedback.recipient))
+
+
+def add_example(connection: Connection, feedback: Feedback, scan: Scan, sender: str) -> bool:
+    """The same for a mail that never passed: there is no verdict on it, and what must be known of it is given."""
+    facts = {
+        "channel": Channel.EMAIL.value,
+        "fingerprint": scan.fingerprint,
+        "sender_key": lookup_key(sender),
+        "model": "",  # no bundle judged it, so no bundle is corrected by it
+        "recipients": [lookup_key(feedback.recipient)] if feedback.recipient else [],
+    }
+    inputs.record(connection, [inputs.example_row(feedback.message_id, feedback.given_at, scan)])
+    return _append(connection, feedback, feedback.message_id, lambda: facts)
+
+
+def _append(connection: Connection, feedback: Feedback, message: str, facts: Callable[[], dict[str, Any]]) -> bool:
     active = (
         FeedbackRecord.message_id == message,
         FeedbackRecord.reporter == feedback.reporter,
@@ -51,7 +69,7 @@ def add_feedback(connection: Connection, feedback: Feedback) -> bool:
         "revoked_by": "",
         "is_for_all": feedback.is_for_all,
     }
-    connection.execute(insert(FeedbackRecord).values(row | _facts(connection, message, feedback.recipient)))
+    connection.execute(insert(FeedbackRecord).values(row | facts()))
     return True
 
 

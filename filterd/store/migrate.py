@@ -17,8 +17,10 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.schema import SchemaItem
 
-from filterd.errors import ConfigError
-from filterd.store import account_tables, rule_tables  # noqa: F401  # theirs are in the metadata once they are loaded
+from filterd.errors import ConfigError, UsageError
+from filterd.settings import Config
+from filterd.store import account_tables, model_tables, rule_tables  # noqa: F401  # theirs are in the metadata once loaded
+from filterd.store.engine import create_engine, database_url, translated
 from filterd.store.schema import ONLY, Base
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _LOCK = 0x66696C7465726401
 """PostgreSQL advisory lock of whoever migrates."""
+_CHANGE_SECONDS = 3_600.0
+"""Longest wait for one statement that changes tables by hand."""
 _FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -58,6 +62,28 @@ def newest() -> str:
     return max(_revisions())
 
 
+def knows(revision: str) -> bool:
+    """Whether this code can bring tables from ``revision`` to what it needs."""
+    return revision in _revisions()
+
+
+async def take_back(config: Config, revision: str) -> None:
+    """Bring the tables down to ``revision``; what it has no place for is deleted. Raises UsageError, StoreUnavailable.
+
+    Nothing may use the database meanwhile.
+    """
+    url = database_url(config.store.url.reveal(), config.server.state_dir)
+    engine = create_engine(url, timeout_seconds=_CHANGE_SECONDS, is_writer=True)
+    try:
+        with translated(url.render_as_string(hide_password=True)):
+            now = await current(engine)
+            if not knows(revision) or not knows(now) or revision > now:
+                raise UsageError(f"the tables are at revision {now or 'none'} and cannot be taken back to {revision}")
+            await downgrade(engine, revision)
+    finally:
+        await engine.dispose()
+
+
 def _revisions() -> set[str]:
     """Those this code knows: files of the folder begin with them."""
     return {path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py")}
@@ -81,7 +107,7 @@ def _upgrade(connection: Connection, revision: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     now = _current(connection)
-    if now and now not in _revisions():
+    if now and not knows(now):
         raise ConfigError(f"the database is at revision {now}, which this version of filterd does not know")
     if now == newest() and revision == "head":
         return

@@ -18,7 +18,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.ports import HeldSummary, VerdictRow
-from filterd.review_ports import IN_QUARANTINE, Campaign, HeldQuery, HourCount, VerdictQuery
+from filterd.review_ports import IN_QUARANTINE, Campaign, HeldPage, HeldQuery, HourCount, VerdictQuery
 from filterd.store import held_list, history, past_scores, traffic
 from filterd.store.quality import Transactions
 from filterd.store.schema import FeedbackRecord, HeldRecord, VerdictRecord
@@ -48,6 +48,10 @@ class SqlReview:
     async def list_held(self, query: HeldQuery) -> Sequence[HeldSummary]:
         """See ``review_ports.Review``."""
         return await self._read(partial(held_list.listed, query=query))
+
+    async def page_held(self, query: HeldQuery) -> HeldPage:
+        """See ``review_ports.Review``."""
+        return await self._read(partial(held_list.page, query=query))
 
     async def count_held(self, query: HeldQuery) -> int:
         """See ``review_ports.Review``."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, or_, select, update
 
 from filterd.core.envelope import MessageId
 from filterd.core.overlay import EVERYBODY, ListEntry, ListKind, RuntimeRule, Thresholds
@@ -16,6 +16,7 @@ from filterd.core.policy import Threshold
 from filterd.errors import NotFound, UsageError
 from filterd.ports import Clock
 from filterd.rule_ports import MOST_PER_SCOPE, AddedRule, GivenRule, RuleOrigin, RuleRow
+from filterd.store.finding import has, needle
 from filterd.store.quality import Transactions
 from filterd.store.quarantine import audit
 from filterd.store.rule_tables import RuleRecord
@@ -48,6 +49,16 @@ class SqlRules:
     ) -> Sequence[RuleRow]:
         """See ``rule_ports.RuleBook``."""
         return await self._read(partial(listed, scope=scope, has_revoked=has_revoked, before=before, limit=limit))
+
+    async def entries(
+        self, scope: str, kind: ListKind, *, text: str = "", before: int | None = None, limit: int = 50
+    ) -> Sequence[RuleRow]:
+        """See ``rule_ports.RuleBook``."""
+        return await self._read(partial(entries, scope=scope, kind=kind, text=text, before=before, limit=limit))
+
+    async def thresholds(self, scope: str) -> RuleRow | None:
+        """See ``rule_ports.RuleBook``."""
+        return await self._read(partial(thresholds, scope=scope))
 
     async def revoke(self, ids: Sequence[int], by: str) -> Sequence[int]:
         """See ``rule_ports.RuleBook``."""
@@ -184,6 +195,30 @@ def listed(
     if not has_revoked:
         query = query.where(RuleRecord.revoked_at.is_(None))
     return tuple(map(row_from, connection.execute(query)))
+
+
+def entries(
+    connection: Connection, scope: str, kind: ListKind, text: str, before: int | None, limit: int
+) -> Sequence[RuleRow]:
+    """Standing entries of one list, newest first."""
+    query = _standing_of(scope, kind.value).limit(limit)
+    if text:
+        query = query.where(has(connection.dialect.name, RuleRecord.entry, needle(text)))
+    if before is not None:
+        query = query.where(RuleRecord.id < before)
+    return tuple(map(row_from, connection.execute(query)))
+
+
+def thresholds(connection: Connection, scope: str) -> RuleRow | None:
+    """The latest that stand."""
+    row = connection.execute(_standing_of(scope, THRESHOLDS).limit(1)).first()
+    return None if row is None else row_from(row)
+
+
+def _standing_of(scope: str, kind: str) -> Select[RuleRecord]:
+    table = RuleRecord
+    meant = (table.scope == scope, table.kind == kind, table.revoked_at.is_(None))
+    return select(table.__table__).where(*meant).order_by(table.id.desc())
 
 
 def revoke(connection: Connection, ids: Sequence[int], by: str, now: datetime) -> Sequence[int]:

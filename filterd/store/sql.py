@@ -21,21 +21,11 @@ from filterd.clock import SystemClock
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId
-from filterd.core.verdict import Decision, Feedback, Verdict
+from filterd.core.verdict import Decision, Feedback, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, StoreUnavailable, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
-from filterd.ports import (
-    Arrival,
-    Clock,
-    HeldMessage,
-    HeldState,
-    HeldSummary,
-    SmsMessage,
-    SmsPart,
-    Token,
-    VerdictRow,
-)
+from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, Token, VerdictRow
 from filterd.review_ports import HeldQuery
 from filterd.settings import Config
 from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
@@ -49,6 +39,7 @@ from filterd.store.retention import Retention
 from filterd.store.review import SqlReview
 from filterd.store.rules import SqlRules
 from filterd.store.schema import HeldRecord
+from filterd.store.shared_models import SqlSharedModels
 from filterd.store.writer import GroupWriter
 
 T = TypeVar("T")
@@ -106,6 +97,7 @@ class SqlStore:
         self.review = SqlReview(self._read)
         self.bin = SqlBin(self._read, self._write, clock)
         self.deeds = SqlDeeds(self._read, self._write, clock)
+        self.models = SqlSharedModels(self._read, self._write, clock)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -226,6 +218,10 @@ class SqlStore:
             # A script may report a mail before its verdict, which is written behind the reply, is there.
             await asyncio.sleep(_GRACE_SECONDS)
             return await self._write(operation)
+
+    async def add_example(self, feedback: Feedback, scan: Scan, sender: str) -> bool:
+        """See ``feedback_ports.ExampleLedger``."""
+        return await self._write(partial(ledger.add_example, feedback=feedback, scan=scan, sender=sender))
 
     async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
         """See ``ports.FeedbackLedger``."""

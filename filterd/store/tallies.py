@@ -22,7 +22,9 @@ _LOOKED_AT = 2_000
 _KNOWN = 100
 """Labels whose texts are asked about no more."""
 _LABELLED = select(FeedbackRecord.message_id).where(FeedbackRecord.revoked_at.is_(None))
-_REACHED = (OutcomeKind.RELAYED.value, OutcomeKind.HELD.value)
+_REACHED = (OutcomeKind.RELAYED.value, OutcomeKind.HELD.value, OutcomeKind.ADVISED.value)
+WAS_SENT = VerdictRecord.outcome != OutcomeKind.TAUGHT.value
+"""What people bring to be learned from says nothing about the mail that comes."""
 
 
 def tally(connection: Connection, since: datetime, until: datetime, most: int) -> Sequence[Tally]:
@@ -30,7 +32,7 @@ def tally(connection: Connection, since: datetime, until: datetime, most: int) -
     table = VerdictRecord
     taken = (
         select(table.channel, table.model, table.action, table.script, table.probability)
-        .where(table.received_at >= since, table.received_at < until)
+        .where(table.received_at >= since, table.received_at < until, WAS_SENT)
         .order_by(table.received_at)
         .limit(most)
         .subquery()
@@ -55,7 +57,7 @@ def model_at(connection: Connection, channel: Channel, moment: datetime) -> tupl
     table = VerdictRecord
     taken = (
         select(table.channel, table.model, table.received_at)
-        .where(table.received_at >= moment)
+        .where(table.received_at >= moment, WAS_SENT)
         .order_by(table.received_at)
         .limit(_LOOKED_AT)
         .subquery()
@@ -71,7 +73,7 @@ def labelled_since(connection: Connection, since: datetime, most: int) -> Sequen
         select(VerdictRecord, FeedbackRecord.label)
         .join(VerdictRecord, VerdictRecord.id == FeedbackRecord.message_id)
         .where(FeedbackRecord.revoked_at.is_(None), FeedbackRecord.given_at >= since)
-        .where(VerdictRecord.received_at >= since)
+        .where(VerdictRecord.received_at >= since, WAS_SENT)
         .order_by(FeedbackRecord.id.desc(), VerdictRecord.part)
         .limit(most)
     )

@@ -18,6 +18,7 @@ from filterd.core.verdict import Action
 from filterd.review_ports import HourCount
 from filterd.store.recipients import VerdictRecipientRecord, reached
 from filterd.store.schema import VerdictRecord
+from filterd.store.tallies import WAS_SENT
 
 _MINTED_WITHIN = timedelta(minutes=5)
 """Between a message's id and the time of its arrival, whichever was taken first."""
@@ -44,7 +45,8 @@ def statement(dialect: str, reach: Reach, since: datetime, until: datetime) -> S
     """The query; None where nothing is within reach."""
     table = VerdictRecord
     keys = (_hour(dialect), table.channel, table.action)
-    query = select(*keys, func.count()).where(table.received_at >= since, table.received_at < until).group_by(*keys)
+    query = select(*keys, func.count()).where(table.received_at >= since, table.received_at < until, WAS_SENT)
+    query = query.group_by(*keys)
     if reach.is_everybody:
         return query
     arms = list(_arms(reach, since, until))

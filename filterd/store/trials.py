@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.verdict import Label, OutcomeKind
+from filterd.core.verdict import Action, Label, OutcomeKind
 from filterd.model_ports import Disagreement
 from filterd.store.schema import DisagreementRecord, FeedbackRecord, VerdictRecord
+from filterd.store.tallies import WAS_SENT
 from filterd.store.upsert import upsert
 
 
@@ -47,7 +48,12 @@ def fared(connection: Connection, channel: Channel, since: datetime) -> dict[str
     """By bundle, what people said of its verdicts since a moment: messages held, and of those how many were ham."""
     verdict, label = VerdictRecord, FeedbackRecord
     said = and_(label.message_id == verdict.id, label.revoked_at.is_(None))
-    is_held = verdict.outcome == OutcomeKind.HELD.value
+    # Whoever only asked was told to keep it from its recipients.
+    told = (Action.QUARANTINE.value, Action.REJECT.value)
+    is_held = or_(
+        verdict.outcome == OutcomeKind.HELD.value,
+        and_(verdict.outcome == OutcomeKind.ADVISED.value, verdict.action.in_(told)),
+    )
     query = (
         select(
             verdict.model,
@@ -57,7 +63,7 @@ def fared(connection: Connection, channel: Channel, since: datetime) -> dict[str
             func.count(func.distinct(verdict.id)).filter(~is_held, label.label == Label.SPAM.value).label("missed"),
         )
         .join(label, said, isouter=True)
-        .where(verdict.channel == channel.value, verdict.received_at >= since, verdict.model != "")
+        .where(verdict.channel == channel.value, verdict.received_at >= since, verdict.model != "", WAS_SENT)
         .group_by(verdict.model)
     )
     return {

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from filterd.core.envelope import Channel, Envelope, MessageId, Peer, Recipient
 from filterd.core.limits import ParseLimits
 from filterd.core.mail_view import MailView, view
+from filterd.core.signed import Signed
 from filterd.core.verdict import Reply, Scan
 
 POINTS = MappingProxyType({"lenient": 0.9, "normal": 0.6, "strict": 0.3})
@@ -66,6 +67,7 @@ class FakeScanner:
         self.marker = marker
         self.failure = failure
         self.fingerprint = ""
+        self.signatures: tuple[Signed, ...] = ()
         self.seen: list[MessageId] = []
 
     async def scan(self, envelope: Envelope, raw: bytes) -> Scan:
@@ -73,7 +75,8 @@ class FakeScanner:
         self.seen.append(envelope.id)
         if self.failure is not None:
             raise self.failure
-        return replace(a_scan(0.99 if self.marker in raw else 0.01), fingerprint=self.fingerprint)
+        scan = a_scan(0.99 if self.marker in raw else 0.01)
+        return replace(scan, fingerprint=self.fingerprint, signatures=self.signatures)
 
     async def read_mail(self, raw: bytes) -> MailView:
         """What people see of ``raw``."""

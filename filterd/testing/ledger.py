@@ -52,6 +52,15 @@ class MemoryLedger:
 
     def add(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> bool:
         """See ``ports.FeedbackLedger.add_feedback``; ``rows`` are the verdicts on the message."""
+        keys = sorted({address_key(address) for row in rows for address in row.recipients})
+        own, first = address_key(feedback.recipient), rows[0]
+        recipients = (own,) if own in keys else tuple(keys)
+        return self.append(feedback, first.channel, first.fingerprint, first.model, recipients)
+
+    def append(
+        self, feedback: Feedback, channel: Channel, fingerprint: str, model: str, recipients: tuple[str, ...]
+    ) -> bool:
+        """The same where this is known of the message."""
         for entry in self._entries:
             given = entry.feedback
             if entry.is_revoked or (given.message_id, given.reporter) != (feedback.message_id, feedback.reporter):
@@ -59,7 +68,20 @@ class MemoryLedger:
             if given.label is feedback.label:
                 return False
             entry.revoke(feedback.reporter, feedback.given_at)
-        self._entries.append(Entry(feedback, self._report(feedback, rows), feedback.given_at))
+        id, self._next = self._next, self._next + 1
+        report = Report(
+            id=id,
+            channel=channel,
+            message=feedback.message_id,
+            fingerprint=fingerprint,
+            label=feedback.label,
+            reporter=feedback.reporter,
+            recipients=recipients,
+            given_at=feedback.given_at,
+            model=model,
+            is_for_all=feedback.is_for_all,
+        )
+        self._entries.append(Entry(feedback, report, feedback.given_at))
         return True
 
     def changes(self, since: datetime | None, most: int) -> Sequence[ReportChange]:
@@ -177,8 +199,9 @@ class MemoryLedger:
         for entry in [entry for entry in self._entries if address in entry.report.recipients]:
             left = tuple(key for key in entry.report.recipients if key != address)
             entry.report = replace(entry.report, recipients=left)
+            if not left:
+                self._entries.remove(entry)
             count += 1
-        self._entries = [entry for entry in self._entries if entry.report.recipients]
         return count
 
     def drop(self, is_gone: Callable[[Feedback], bool]) -> int:
@@ -186,20 +209,3 @@ class MemoryLedger:
         before = len(self._entries)
         self._entries = [entry for entry in self._entries if not is_gone(entry.feedback)]
         return before - len(self._entries)
-
-    def _report(self, feedback: Feedback, rows: Sequence[VerdictRow]) -> Report:
-        keys = sorted({address_key(address) for row in rows for address in row.recipients})
-        own, first = address_key(feedback.recipient), rows[0]
-        id, self._next = self._next, self._next + 1
-        return Report(
-            id=id,
-            channel=first.channel,
-            message=feedback.message_id,
-            fingerprint=first.fingerprint,
-            label=feedback.label,
-            reporter=feedback.reporter,
-            recipients=(own,) if own in keys else tuple(keys),
-            given_at=feedback.given_at,
-            model=first.model,
-            is_for_all=feedback.is_for_all,
-        )

@@ -7,23 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from filterd.core.access import EVERYBODY, Reach
-from filterd.core.alarm import Record
 from filterd.core.envelope import Channel, Envelope, MessageId, address_key
-from filterd.core.verdict import Decision, Feedback, Label, Outcome, OutcomeKind, Scan, Verdict
+from filterd.core.verdict import Decision, Feedback, Outcome, OutcomeKind, Scan, Verdict
 from filterd.deed_ports import DeedKind
 from filterd.digest_ports import TICKET_DAYS
 from filterd.errors import NotFound, StoreFull, UsageError
-from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
-from filterd.model_ports import Disagreement
+from filterd.feedback_ports import Labels
 from filterd.ports import (
-    Arrival,
     Clock,
     HeldMessage,
     HeldState,
     HeldSummary,
-    SmsMessage,
-    SmsPart,
-    Token,
     VerdictRow,
 )
 from filterd.replies import HELD
@@ -33,10 +27,14 @@ from filterd.testing.bin import MemoryBin
 from filterd.testing.deeds import MemoryDeeds
 from filterd.testing.digests import MemoryDigests
 from filterd.testing.fakes import FixedClock
-from filterd.testing.ledger import MemoryLedger
+from filterd.testing.inbox import MemoryInbox
+from filterd.testing.learning import MemoryLearning
 from filterd.testing.quality import MemoryQuality
 from filterd.testing.review import MemoryReview, part_of
+from filterd.testing.rows import row_of, summary_of
 from filterd.testing.rules import MemoryRules
+from filterd.testing.shared_models import MemorySharedModels
+from filterd.testing.tokens import MemoryTokens
 
 
 @dataclass(slots=True)
@@ -53,19 +51,7 @@ class _Held:
     """Deleted, and the body is not kept any more."""
 
 
-@dataclass(slots=True)
-class _Sms:
-    """A message in the inbox; ``state`` is partial, judge, forward or done."""
-
-    parts: list[SmsPart]
-    state: str
-    due_at: datetime
-
-
-_NOTHING = Record(held=0, wrongly_held=0, passed=0, missed=0)
-
-
-class MemoryStore:
+class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
     """The whole store in dictionaries. Raises ``failure`` from every method while it is set."""
 
     def __init__(
@@ -80,18 +66,15 @@ class MemoryStore:
         self.failure = failure
         self.has_room = True
         self._keep_days = keep_days
-        self._reassembly_seconds = reassembly_seconds
-        self._verdicts: dict[tuple[MessageId, tuple[str, ...]], VerdictRow] = {}
         self._held: dict[MessageId, _Held] = {}
-        self.ledger = MemoryLedger()
-        self._disagreements: dict[tuple[MessageId, str], Disagreement] = {}
+        MemoryInbox.__init__(self, self._check, reassembly_seconds)
+        MemoryTokens.__init__(self, self._check)
+        MemoryLearning.__init__(self, self._check)
         self.notes: list[tuple[str, str, str, str]] = []
-        self._scans: dict[MessageId, Scan] = {}
-        self._sms: dict[MessageId, _Sms] = {}
-        self._tokens: dict[str, tuple[Token, str]] = {}
         self.quality = MemoryQuality(self._verdicts, self.ledger, self._check)
         self.accounts = MemoryAccounts(self._check)
         self.digests = MemoryDigests(self._check, self.accounts.find_account)
+        self.models = MemorySharedModels(self._check)
         self.rules = MemoryRules(self._check, self._message_of, self._sender_of)
         self.bin = MemoryBin(self._find, self._split, self._held, self._check)
         self.review = MemoryReview(self._verdicts, self._held, self.ledger, self._check, self._message_of)
@@ -105,7 +88,7 @@ class MemoryStore:
     async def record(self, *verdicts: Verdict) -> None:
         """See ``ports.VerdictStore``."""
         self._check()
-        self._verdicts |= {(verdict.id, verdict.recipients): _row(verdict) for verdict in verdicts}
+        self._verdicts |= {(verdict.id, verdict.recipients): row_of(verdict) for verdict in verdicts}
         self._scans |= {verdict.id: verdict.decision.scan for verdict in verdicts if verdict.decision.scan}
 
     async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
@@ -114,7 +97,7 @@ class MemoryStore:
         state = HeldState.PENDING if pending else HeldState.HELD
         addresses = tuple(r.address for r in envelope.recipients)
         outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
-        self._verdicts[envelope.id, addresses] = _row(Verdict.of(envelope, len(raw), decision, outcome, {}))
+        self._verdicts[envelope.id, addresses] = row_of(Verdict.of(envelope, len(raw), decision, outcome, {}))
         is_sms = envelope.channel is Channel.SMS
         key = envelope.id if is_sms else (envelope.sender, addresses, raw, envelope.received_at.date())
         for known in self._held.values():
@@ -125,7 +108,7 @@ class MemoryStore:
                     _move(known, state)
                 return
         id = self._next_id(envelope.id)
-        summary = _summary(id, state, envelope, raw, decision)
+        summary = summary_of(id, state, envelope, raw, decision)
         message = HeldMessage(summary=summary, envelope=envelope, raw=raw)
         self._held[id] = _Held(message=message, names={envelope.id} if id == envelope.id else set(), key=key, since=now)
 
@@ -224,6 +207,14 @@ class MemoryStore:
         rows = await self.verdicts(message)
         return self.ledger.add(replace(feedback, message_id=message), rows)
 
+    async def add_example(self, feedback: Feedback, scan: Scan, sender: str) -> bool:
+        """See ``feedback_ports.ExampleLedger``."""
+        self._check()
+        self._scans.setdefault(feedback.message_id, scan)
+        self._example_senders[feedback.message_id] = sender
+        recipients = (address_key(feedback.recipient),) if feedback.recipient else ()
+        return self.ledger.append(feedback, Channel.EMAIL, scan.fingerprint, "", recipients)
+
     async def revoke(self, labels: Labels, by: str, *, is_rehearsal: bool = False) -> Sequence[int]:
         """See ``ports.FeedbackLedger``."""
         now = self._check()
@@ -231,93 +222,8 @@ class MemoryStore:
             raise UsageError("say which labels to revoke")
         message = self._message_of(labels.message) if labels.message else None
         near = {row.fingerprint for row in await self.verdicts(labels.campaign)} if labels.campaign else None
-        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
+        senders = self._example_senders | {id: row.sender for (id, _), row in self._verdicts.items()}
         return self.ledger.revoke(replace(labels, message=message), near, senders, by, now, is_rehearsal=is_rehearsal)
-
-    async def labelled_inputs(
-        self, channel: Channel, *, model: str | None = None, after: int = 0, most: int = 10_000
-    ) -> Sequence[LabelledInput]:
-        """See ``ports.LabelledInputs``."""
-        self._check()
-        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
-        found = self.ledger.inputs(self._scans, senders)
-        return [i for i in found if i.channel is channel and i.id > after and model in (None, i.model)][:most]
-
-    async def past(
-        self, channel: Channel, *, since: datetime, after: MessageId | None = None, most: int = 1_000
-    ) -> Sequence[PastMessage]:
-        """See ``feedback_ports.Past``."""
-        self._check()
-        labels = {given.message_id: given.label for given in self.ledger.standing()}
-        found = {
-            id: PastMessage(
-                id=id,
-                received_at=row.received_at,
-                sender=row.sender,
-                recipients=row.recipients,
-                action=row.action,
-                probability=row.probability,
-                label=labels.get(id),
-                hashing=self._scans[id].hashing,
-                tokens=self._scans[id].tokens,
-            )
-            for (id, _), row in sorted(self._verdicts.items(), reverse=True)
-            if row.channel is channel and row.received_at >= since and id in self._scans and self._scans[id].tokens
-        }
-        return [found[id] for id in sorted(found) if after is None or id > after][:most]
-
-    async def background(self, channel: Channel, *, most: int) -> Sequence[bytes]:
-        """See ``ports.Backgrounds``."""
-        self._check()
-        labelled = {given.message_id for given in self.ledger.all()}
-        channels = {id: row.channel for (id, _), row in self._verdicts.items()}
-        latest = sorted(self._scans.items(), reverse=True)
-        found = [s.tokens for id, s in latest if s.tokens and id not in labelled and channels[id] is channel]
-        return found[:most]
-
-    async def kept_input(self, id: MessageId) -> KeptInput | None:
-        """See ``ports.Examples``."""
-        self._check()
-        scan = self._scans.get(id)
-        channel = next((row.channel for (known, _), row in self._verdicts.items() if known == id), None)
-        if scan is None or channel is None or not scan.tokens:
-            return None
-        return KeptInput(channel=channel, hashing=scan.hashing, tokens=scan.tokens)
-
-    async def similar(self, channel: Channel, fingerprint: str, *, most: int = 3) -> Sequence[Similar]:
-        """See ``ports.Examples``."""
-        self._check()
-        return self.ledger.similar(channel, fingerprint)[:most]
-
-    async def record_disagreement(self, found: Disagreement) -> None:
-        """See ``model_ports.Disagreements``."""
-        self._check()
-        self._disagreements.setdefault((found.message, found.candidate), found)
-
-    async def disagreements(self, channel: Channel, candidate: str, *, limit: int = 50) -> Sequence[Disagreement]:
-        """See ``model_ports.Disagreements``."""
-        self._check()
-        found = [d for d in self._disagreements.values() if d.channel is channel and d.candidate == candidate]
-        return sorted(found, key=lambda d: d.message, reverse=True)[:limit]
-
-    async def fared(self, channel: Channel, since: datetime) -> Mapping[str, Record]:
-        """See ``model_ports.TrackRecords``."""
-        self._check()
-        said = {(given.message_id, given.label) for given in self.ledger.standing()}
-        found: dict[str, Record] = {}
-        for row in self._verdicts.values():
-            if row.channel is channel and row.received_at >= since and row.model:
-                held, before = (
-                    row.outcome == OutcomeKind.HELD.value,
-                    found.get(row.model, Record(held=0, wrongly_held=0, passed=0, missed=0)),
-                )
-                found[row.model] = Record(
-                    held=before.held + held,
-                    wrongly_held=before.wrongly_held + (held and (row.id, Label.HAM) in said),
-                    passed=before.passed + (not held),
-                    missed=before.missed + (not held and (row.id, Label.SPAM) in said),
-                )
-        return found
 
     async def note(self, event: str, target: str, by: str, note: str = "") -> None:
         """See ``model_ports.AuditTrail``."""
@@ -325,15 +231,6 @@ class MemoryStore:
         self.notes.append((event, target, by, note))
         if event == "promoted":
             self.deeds.note(DeedKind.PROMOTION, target, by)
-
-    async def report_changes(self, since: datetime | None, *, most: int) -> Sequence[ReportChange]:
-        """See ``ports.Reports``."""
-        self._check()
-        return self.ledger.changes(since, most)
-
-    async def retire(self, ids: Sequence[int]) -> None:
-        """See ``ports.Reports``."""
-        self.ledger.retire(ids, self._check())
 
     async def verdicts(self, id: MessageId) -> Sequence[VerdictRow]:
         """See ``ports.FeedbackLedger``."""
@@ -360,84 +257,6 @@ class MemoryStore:
 
     def _sender_of(self, id: MessageId) -> str:
         return next((row.sender for (known, _), row in self._verdicts.items() if known == id), "")
-
-    async def receive(self, part: SmsPart, id: MessageId) -> tuple[Arrival, SmsMessage | None]:
-        """See ``ports.SmsInbox``."""
-        now = self._check()
-        for known_id, known in self._sms.items():
-            if any((p.provider, p.provider_id) == (part.provider, part.provider_id) for p in known.parts):
-                return Arrival.DUPLICATE, _sms(known_id, known) if known.state == "judge" else None
-        judged_by = now + timedelta(seconds=60)
-        if part.parts <= 1:
-            self._sms[id] = _Sms([part], "judge", judged_by)
-            return Arrival.COMPLETE, _sms(id, self._sms[id])
-        for known_id, known in self._sms.items():
-            if known.state == "partial" and _belongs(part, known.parts):
-                id = known_id
-                break
-        else:
-            self._sms[id] = _Sms([], "partial", now + timedelta(seconds=self._reassembly_seconds))
-        whole = self._sms[id]
-        whole.parts.append(part)
-        if len(whole.parts) < part.parts:
-            return Arrival.PARTIAL, None
-        whole.state, whole.due_at = "judge", judged_by
-        return Arrival.COMPLETE, _sms(id, whole)
-
-    async def decided(self, id: MessageId, *, forward: bool) -> None:
-        """See ``ports.SmsInbox``."""
-        self._advance(id, "forward" if forward else "done", 0)
-
-    async def claim_work(self, *, limit: int, lease_seconds: float) -> Sequence[tuple[SmsMessage, bool]]:
-        """See ``ports.SmsInbox``."""
-        now = self._check()
-        due = [i for i in self._sms.items() if i[1].state != "done" and i[1].due_at <= now]
-        work = []
-        for id, known in sorted(due, key=lambda i: i[1].due_at)[:limit]:
-            known.state = "judge" if known.state == "partial" else known.state
-            known.due_at = now + timedelta(seconds=lease_seconds)
-            work.append((_sms(id, known), known.state == "forward"))
-        return tuple(work)
-
-    async def forwarded(self, id: MessageId) -> None:
-        """See ``ports.SmsInbox``."""
-        self._advance(id, "done", 0)
-
-    async def retry_later(self, id: MessageId, delay_seconds: float) -> None:
-        """See ``ports.SmsInbox``."""
-        self._advance(id, "", delay_seconds)
-
-    def _advance(self, id: MessageId, state: str, delay_seconds: float) -> None:
-        now = self._check()
-        if id not in self._sms:
-            raise NotFound(f"no SMS {id}")
-        known = self._sms[id]
-        known.state = state or known.state
-        known.due_at = now + timedelta(seconds=delay_seconds)
-
-    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
-        """See ``ports.TokenStore``."""
-        self._check()
-        if token.name in self._tokens:
-            raise UsageError(f"a token named {token.name} exists")
-        self._tokens[token.name] = (token, secret_sha256)
-
-    async def find_token(self, secret_sha256: str) -> Token | None:
-        """See ``ports.TokenStore``."""
-        self._check()
-        return next((token for token, secret in self._tokens.values() if secret == secret_sha256), None)
-
-    async def list_tokens(self) -> Sequence[Token]:
-        """See ``ports.TokenStore``."""
-        self._check()
-        return tuple(self._tokens[name][0] for name in sorted(self._tokens))
-
-    async def revoke_token(self, name: str, by: str) -> None:  # noqa: ARG002  # nobody audits the memory
-        """See ``ports.TokenStore``."""
-        self._check()
-        if name not in self._tokens:
-            raise NotFound(f"no token {name}")
-        del self._tokens[name]
 
     async def reap(self) -> int:
         """See ``ports.Upkeep``."""
@@ -493,7 +312,7 @@ class MemoryStore:
             raise UsageError("no address to erase")
         gone = address_key(address)
         before = {id for id, _ in self._verdicts}
-        senders = {id: row.sender for (id, _), row in self._verdicts.items()}
+        senders = self._example_senders | {id: row.sender for (id, _), row in self._verdicts.items()}
         verdicts = [key for key, row in self._verdicts.items() if address_key(row.sender) == gone or _all(row, gone)]
         held = [
             id
@@ -543,7 +362,7 @@ class MemoryStore:
             del self._held[id]
         for id in sms:
             del self._sms[id]
-        kept = {id for id, _ in self._verdicts}
+        kept = {id for id, _ in self._verdicts} | self._example_senders.keys()
         inputs = [id for id, scan in self._scans.items() if id not in kept and scan.tokens]
         self._scans = {id: scan for id, scan in self._scans.items() if id in kept}
         return {"verdict": len(verdicts), "held": len(held), "scanned": len(inputs), "sms": len(sms)}
@@ -562,57 +381,6 @@ class MemoryStore:
             raise StoreFull("no room")
 
 
-def _row(verdict: Verdict) -> VerdictRow:
-    decision, scan = verdict.decision, verdict.decision.scan
-    return VerdictRow(
-        id=verdict.id,
-        channel=verdict.channel,
-        received_at=verdict.received_at,
-        sender=verdict.sender,
-        recipients=verdict.recipients,
-        peer=verdict.peer,
-        size_bytes=verdict.size_bytes,
-        action=decision.action,
-        reason=decision.reason,
-        detail=decision.detail,
-        outcome=verdict.outcome.kind.value,
-        reply_code=verdict.outcome.reply.code,
-        probability=scan.probability if scan else None,
-        logit=scan.logit if scan else None,
-        threshold=decision.threshold,
-        model=scan.model if scan else "",
-        fingerprint=scan.fingerprint if scan else "",
-        elapsed_seconds=verdict.elapsed_seconds,
-        policy=verdict.policy,
-        correction=scan.correction if scan else 0.0,
-        reports=decision.reports,
-        evidence=scan.evidence if scan else (),
-        signals=scan.signals if scan else (),
-        script=scan.script.value if scan else "",
-        is_audit=verdict.is_audit,
-    )
-
-
-def _summary(id: MessageId, state: HeldState, envelope: Envelope, raw: bytes, decision: Decision) -> HeldSummary:
-    found = raw.partition(b"\r\n\r\n")[0].lower().find(b"subject:")
-    subject = raw[found + 8 :].split(b"\r\n", 1)[0].decode("utf-8", "replace").strip() if found >= 0 else ""
-    return HeldSummary(
-        id=id,
-        channel=envelope.channel,
-        state=state,
-        received_at=envelope.received_at,
-        sender=envelope.sender,
-        recipients=tuple(r.address for r in envelope.recipients),
-        subject=subject if envelope.channel is Channel.EMAIL else "",
-        size_bytes=len(raw),
-        action=decision.action,
-        reason=decision.reason,
-        detail=decision.detail,
-        probability=decision.scan.probability if decision.scan else None,
-        model=decision.scan.model if decision.scan else "",
-    )
-
-
 def _move(known: _Held, state: HeldState, detail: str = "") -> None:
     summary = known.message.summary
     known.message = replace(known.message, summary=replace(summary, state=state, detail=detail or summary.detail))
@@ -622,18 +390,6 @@ def _is_free(known: _Held, now: datetime) -> bool:
     state = known.message.summary.state
     is_over = state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now
     return state is HeldState.HELD or is_over
-
-
-def _belongs(part: SmsPart, parts: Sequence[SmsPart]) -> bool:
-    first = parts[0]
-    return part.part not in {p.part for p in parts} and all(
-        getattr(part, name) == getattr(first, name)
-        for name in ("provider", "sender", "recipient", "reference", "parts")
-    )
-
-
-def _sms(id: MessageId, known: _Sms) -> SmsMessage:
-    return SmsMessage(id=id, parts=tuple(sorted(known.parts, key=lambda p: p.part)))
 
 
 def _all(row: VerdictRow | HeldSummary, gone: str) -> bool:

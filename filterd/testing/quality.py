@@ -57,7 +57,8 @@ class MemoryQuality:
     async def spam_share(self, channel: Channel, model: str, *, most: int) -> float | None:
         """See ``quality_ports.Calibrations``."""
         self._check()
-        latest = sorted(self._rows.values(), key=lambda row: row.id, reverse=True)[:most]
+        sent = [row for row in self._rows.values() if row.outcome != "taught"]
+        latest = sorted(sent, key=lambda row: row.id, reverse=True)[:most]
         meant = [
             r.probability for r in latest if (r.channel, r.model) == (channel, model) and r.probability is not None
         ]
@@ -125,7 +126,7 @@ class MemoryQuality:
         newest = [
             row
             for row in sorted(self._by_time(since), key=lambda row: (row.received_at, row.id), reverse=True)
-            if row.id not in labelled and row.outcome in {"relayed", "held"}
+            if row.id not in labelled and row.outcome in {"relayed", "held", "advised"}
         ]
         audit = [row for row in newest if row.is_audit][:most]
         candidates = [
@@ -143,7 +144,7 @@ class MemoryQuality:
         return Unlabelled(candidates=tuple(candidates), known=tuple(texts[id] for id in labelled if texts[id]))
 
     def _by_time(self, since: datetime) -> list[VerdictRow]:
-        rows = [row for row in self._rows.values() if row.received_at >= since]
+        rows = [row for row in self._rows.values() if row.received_at >= since and row.outcome != "taught"]
         return sorted(rows, key=lambda row: row.received_at)
 
 

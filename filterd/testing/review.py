@@ -15,7 +15,7 @@ from filterd.core.threshold_preview import Judged
 from filterd.core.verdict import Label
 from filterd.errors import NotFound
 from filterd.ports import HeldMessage, HeldState, HeldSummary, VerdictRow
-from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, Campaign, HeldQuery, HourCount, VerdictQuery
+from filterd.review_ports import COUNT_LIMIT, IN_QUARANTINE, Campaign, HeldPage, HeldQuery, HourCount, VerdictQuery
 from filterd.testing.ledger import MemoryLedger
 
 
@@ -46,6 +46,11 @@ class MemoryReview:
     async def list_held(self, query: HeldQuery) -> Sequence[HeldSummary]:
         """See ``review_ports.Review``."""
         return self._found(query)[: query.limit]
+
+    async def page_held(self, query: HeldQuery) -> HeldPage:
+        """See ``review_ports.Review``."""
+        count = await self.count_held(replace(query, before=None))
+        return HeldPage(held=await self.list_held(query), count=count)
 
     async def count_held(self, query: HeldQuery) -> int:
         """See ``review_ports.Review``."""
@@ -100,7 +105,9 @@ class MemoryReview:
         counts = Counter(
             (row.received_at.replace(minute=0, second=0, microsecond=0), row.channel, row.action)
             for row in self._rows.values()
-            if since <= row.received_at < until and (reach.is_everybody or reach.part_of(row.recipients))
+            if since <= row.received_at < until
+            and row.outcome != "taught"
+            and (reach.is_everybody or reach.part_of(row.recipients))
         )
         return tuple(
             HourCount(hour=hour, channel=channel, action=action, count=count)

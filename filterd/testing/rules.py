@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from filterd.core.envelope import MessageId, address_key
-from filterd.core.overlay import EVERYBODY, ListEntry, ListKind
+from filterd.core.overlay import EVERYBODY, ListEntry, ListKind, Thresholds
 from filterd.errors import NotFound, UsageError
 from filterd.rule_ports import MOST_PER_SCOPE, AddedRule, GivenRule, RuleRow
 
@@ -74,6 +75,21 @@ class MemoryRules:
             and (before is None or id < before)
         ]
         return tuple(found[:limit])
+
+    async def entries(
+        self, scope: str, kind: ListKind, *, text: str = "", before: int | None = None, limit: int = 50
+    ) -> Sequence[RuleRow]:
+        """See ``rule_ports.RuleBook``."""
+        self._check()
+        rows = sorted(self._entries(scope).items(), key=lambda item: item[1].id, reverse=True)
+        found = (row for entry, row in rows if text.lower() in entry and (before is None or row.id < before))
+        ours = (row for row in found if isinstance(row.given.rule, ListEntry) and row.given.rule.kind is kind)
+        return tuple(itertools.islice(ours, limit))
+
+    async def thresholds(self, scope: str) -> RuleRow | None:
+        """See ``rule_ports.RuleBook``."""
+        rows = await self.list(scope=scope, limit=len(self._rows))
+        return next((row for row in rows if isinstance(row.given.rule, Thresholds)), None)
 
     async def revoke(self, ids: Sequence[int], by: str) -> Sequence[int]:
         """See ``rule_ports.RuleBook``."""

@@ -41,13 +41,13 @@ class Asked:
     @property
     def query(self) -> dict[str, Any]:
         """What ``HeldQuery`` and ``VerdictQuery`` have in common, but for reasons: as far as the person reaches."""
-        until = as_day(self.fields["until"])
+        until = as_day(self.fields["until"], self.visit.zone)
         return {
             "reach": self.visit.person.reach,
             "text": self.fields["q"],
             "sender": self.fields["sender"],
             "recipient": self.fields["recipient"],
-            "since": as_day(self.fields["since"]),
+            "since": as_day(self.fields["since"], self.visit.zone),
             "until": None if until is None else until + timedelta(days=1),
             "channel": next((channel for channel in Channel if channel == self.fields["channel"]), None),
             "least_probability": as_share(self.fields["least"]),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 
 from filterd.core.envelope import MessageId, is_message_id
 from filterd.errors import NotFound
 from filterd.web.guard import Visit
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9999
+"""Days before and after have no place in every zone."""
 
 
 def message_id(visit: Visit) -> MessageId:
@@ -22,12 +25,13 @@ def marked_ids(visit: Visit) -> list[MessageId]:
     return [MessageId(id) for id in visit.fields("id") if is_message_id(id)]
 
 
-def as_day(text: str) -> datetime | None:
-    """The beginning of a day of the calendar, UTC."""
+def as_day(text: str, zone: tzinfo) -> datetime | None:
+    """The beginning of a day of the calendar in ``zone``."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=zone)
     except ValueError:
         return None
+    return day if _FIRST_YEAR <= day.year < _LAST_YEAR else None
 
 
 def as_share(text: str) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -23,8 +23,10 @@ from filterd.web.catalogue import LANGUAGES, Texts, choose, texts_of
 from filterd.web.menu import pages
 from filterd.web.parts import WebParts
 from filterd.web.render import HEADERS
+from filterd.zones import told_zone
 
 MAX_FIELDS = 1_000
+ZONE_COOKIE = "zone"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,6 +48,11 @@ class Visit:
         """Who it is."""
         return self.account.person
 
+    @property
+    def zone(self) -> tzinfo:
+        """Where their clock is."""
+        return zone_for(self.request)
+
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page in their language."""
         shared = {
@@ -55,7 +62,7 @@ class Visit:
             "path": self.request.url.path,
             "notice": _notice(self),
         }
-        return self.parts.renderer.page(template, self.texts, status, **shared, **values)
+        return self.parts.renderer.page(template, self.texts, status, zone=self.zone, **shared, **values)
 
     def back(self, path: str, **query: str) -> Response:
         """Go on at a page of ours, by GET."""
@@ -136,6 +143,11 @@ def texts_for(parts: WebParts, request: Request, account: Account | None = None)
     if account is not None and account.language in LANGUAGES:
         return texts_of(account.language)
     return texts_of(choose(request.headers.get("accept-language", ""), parts.settings.language))
+
+
+def zone_for(request: Request) -> tzinfo:
+    """The time zone of the browser, which a script of ours tells in a cookie; UTC without."""
+    return told_zone(request.cookies.get(ZONE_COOKIE, "UTC"))
 
 
 def is_own_request(parts: WebParts, request: Request) -> bool:

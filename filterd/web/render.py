@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from filterd import __version__
 from filterd.core.shown import shown_line, shown_text
 from filterd.web.catalogue import LANGUAGES, Texts
+from filterd.web.shape import shape_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -46,11 +49,14 @@ class Renderer:
         )
         self._environment.globals |= {"version": __version__, "languages": LANGUAGES}
         self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
-        self._environment.filters["line"] = _line
+        self._environment.filters |= {"line": _line, "when": _when, "day": _day, "written": _written}
+        self._environment.filters["named"] = _named
 
-    def page(self, template: str, texts: Texts, status: int = 200, **values: Any) -> HTMLResponse:
-        """The response of a template; ``t`` in it are the texts."""
-        return HTMLResponse(self.text(template, texts, **values), status, headers=dict(HEADERS))
+    def page(
+        self, template: str, texts: Texts, status: int = 200, *, zone: tzinfo = UTC, **values: Any
+    ) -> HTMLResponse:
+        """The response of a template; ``t`` in it are the texts, and times are those of ``zone``."""
+        return HTMLResponse(self.text(template, texts, zone=zone, **values), status, headers=dict(HEADERS))
 
     def text(self, template: str, texts: Texts, **values: Any) -> str:
         """A template filled."""
@@ -64,6 +70,39 @@ def _line(value: str) -> str:
 
 def _moment(value: datetime | None) -> str:
     return "" if value is None else f"{value:%Y-%m-%d %H:%M}"
+
+
+@pass_context
+def _when(context: Context, value: datetime) -> Markup:
+    """A time in the zone of the page, for people and programs."""
+    return _time(value, _moment(value.astimezone(context["zone"])))
+
+
+@pass_context
+def _written(context: Context, text: str) -> str:
+    """A time that a file tells (ISO 8601), in the zone of the page; as it stands there where it is none."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return shown_line(text, _LINE_CHARS)
+    return _when(context, value if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+@pass_context
+def _named(context: Context, token: str) -> str:
+    """A word of the evidence as people say it."""
+    shape, texts = shape_of(token), context["t"]
+    return shown_text(token) if shape is None else texts(f"shape.{shape.name}", of=shown_line(shape.of, _LINE_CHARS))
+
+
+@pass_context
+def _day(context: Context, value: datetime) -> Markup:
+    """The day of a time in the zone of the page, for people and programs."""
+    return _time(value, f"{value.astimezone(context['zone']):%Y-%m-%d}")
+
+
+def _time(value: datetime, told: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), told)
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ import pytest
 from filterd.store.engine import database_url
 from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, MemoryStore
+from tests.contract.empty_database import empty_database, empty_template
 from tests.contract.stores import KEEP, Store
 from tests.servers import postgres
 from tests.servers.postgres import fresh_database
@@ -44,15 +46,15 @@ async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Pa
         return
     async with AsyncExitStack() as stack:
         if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path}/s.db"
+            path = tmp_path / "s.db"
+            path.write_bytes(await asyncio.to_thread(empty_database))
+            url = f"sqlite:///{path}"
         else:
-            url = await stack.enter_async_context(fresh_database(request.getfixturevalue("postgresql")))
-        opened: list[Store] = []
-        for _ in range(2):
-            store = await stack.enter_async_context(SqlStore(database_url(url, ""), clock=clock, keep=KEEP))
-            await store.migrate()
-            opened.append(store)
-        yield opened
+            server = request.getfixturevalue("postgresql")
+            template = await asyncio.to_thread(empty_template, server)
+            url = await stack.enter_async_context(fresh_database(server, template))
+        opens = [SqlStore(database_url(url, ""), clock=clock, keep=KEEP) for _ in range(2)]
+        yield [await stack.enter_async_context(store) for store in opens]
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from filterd.core.verdict import (
 )
 from filterd.deed_ports import Deeds
 from filterd.digest_ports import Digests, Tickets
-from filterd.feedback_ports import Backgrounds, Examples, FeedbackLedger, LabelledInputs, Past, Reports
-from filterd.model_ports import AuditTrail, Disagreements, TrackRecords
+from filterd.feedback_ports import Backgrounds, ExampleLedger, Examples, FeedbackLedger, LabelledInputs, Past, Reports
+from filterd.model_ports import AuditTrail, Disagreements, SharedModels, TrackRecords
 from filterd.ports import (
     Quarantine,
     SmsInbox,
@@ -53,6 +53,7 @@ class Store(
     VerdictStore,
     Quarantine,
     FeedbackLedger,
+    ExampleLedger,
     LabelledInputs,
     Backgrounds,
     Past,
@@ -88,6 +89,9 @@ class Store(
 
     @property
     def deeds(self) -> Deeds: ...
+
+    @property
+    def models(self) -> SharedModels: ...
 
 
 def nth(n: int) -> MessageId:

@@ -52,6 +52,57 @@ async def test_feedback_on_a_retry_counts_for_the_message(store: Store) -> None:
     assert await store.add_feedback(label(2))
 
 
+# Examples
+
+
+EXAMPLE = replace(a_scan(0.97), fingerprint="0" * 63 + "1", model="m1", tokens=b"read", hashing="h")
+
+
+async def test_example_is_learned_without_a_verdict(store: Store, other: Store) -> None:
+    given = replace(label(1), recipient="Ann@example.net", origin="import")
+
+    assert await store.add_example(given, EXAMPLE, "Eve@casino.example")
+    assert not await other.add_example(given, EXAMPLE, "Eve@casino.example")
+    (learned,) = await other.labelled_inputs(Channel.EMAIL)
+    assert (learned.message, learned.tokens, learned.hashing) == (nth(1), b"read", "h")
+    assert (learned.sender, learned.recipients) == ("eve@casino.example", ("ann@example.net",))
+    with pytest.raises(NotFound):
+        await store.verdicts(nth(1))
+
+
+async def test_example_for_nobody_speaks_for_nobody_first(store: Store) -> None:
+    await store.add_example(label(1), EXAMPLE, "")
+
+    (change,) = await store.report_changes(None, most=9)
+    assert (change.report.recipients, change.report.is_for_all) == ((), False)
+
+
+async def test_example_corrects_no_bundle(store: Store) -> None:
+    """However many there are, they take no place among the labels that a bundle in service learns from."""
+    await store.add_example(label(1), EXAMPLE, "")
+
+    assert not await store.labelled_inputs(Channel.EMAIL, model="m1")
+
+
+async def test_example_is_no_message_of_the_past(store: Store) -> None:
+    """What is replayed passed here: examples neither are among it nor end a page of it."""
+    await store.add_example(replace(label(1), message_id=nth(1)), EXAMPLE, "")
+    await store.record(verdict(envelope(2), replace(HOLD, scan=EXAMPLE)))
+
+    found = await store.past(Channel.EMAIL, since=datetime(2000, 1, 1, tzinfo=UTC), most=1)
+    assert [each.id for each in found] == [nth(2)]
+
+
+async def test_example_is_erased_with_its_sender_or_recipient(store: Store) -> None:
+    await store.add_example(replace(label(1), recipient="ann@example.net"), EXAMPLE, "")
+    await store.add_example(replace(label(2), recipient="bob@example.net"), EXAMPLE, "eve@casino.example")
+    await store.add_example(label(3), EXAMPLE, "")
+    await store.erase("ann@example.net", "root")
+    await store.erase("eve@casino.example", "root")
+
+    assert [each.message for each in await store.labelled_inputs(Channel.EMAIL)] == [nth(3)]
+
+
 # Reports
 
 
@@ -335,6 +386,8 @@ async def test_bundles_fare_as_people_say(store: Store, clock: FixedClock) -> No
             ("m1", RELAYED, Label.SPAM),
             ("m1", RELAYED, Label.HAM),
             ("m2", RELAYED, None),
+            ("m2", replace(held, kind=OutcomeKind.ADVISED), Label.HAM),
+            ("m2", replace(held, kind=OutcomeKind.TAUGHT), Label.SPAM),
         ],
         1,
     ):
@@ -347,6 +400,6 @@ async def test_bundles_fare_as_people_say(store: Store, clock: FixedClock) -> No
 
     assert await store.fared(Channel.EMAIL, start) == {
         "m1": Record(held=2, wrongly_held=1, passed=2, missed=1),
-        "m2": Record(held=0, wrongly_held=0, passed=1, missed=0),
+        "m2": Record(held=1, wrongly_held=1, passed=1, missed=0),
     }
     assert await store.fared(Channel.EMAIL, clock.now() + timedelta(days=1)) == {}

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, insert, text
+from sqlalchemy import URL, Connection, insert, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from filterd.core.access import Reach
@@ -147,3 +147,30 @@ def test_processes_that_start_at_once_find_the_tables_made_once(tmp_path: Path) 
     errors = [child.communicate() for child in children]
 
     assert [child.returncode for child in children] == [0] * 4, errors
+
+
+async def test_migration_adds_only_what_a_daemon_before_it_can_leave_out(engine: AsyncEngine) -> None:
+    """A daemon that has not been upgraded yet goes on with the tables of one that has: no row of its is refused."""
+    revisions = sorted(migrate._revisions())
+    columns: dict[str, dict[str, bool]] = {}
+    for revision in revisions:
+        await migrate.upgrade(engine, revision)
+        async with engine.connect() as connection:
+            now = await connection.run_sync(_columns)
+        for table, before in columns.items():
+            assert before.keys() <= now.get(table, {}).keys(), f"{revision} takes something from {table}"
+            needed = [name for name in now[table] if name not in before and now[table][name]]
+            assert needed == [], f"{revision} wants in {table} what an older daemon does not write"
+        columns = now
+
+
+def _columns(connection: Connection) -> dict[str, dict[str, bool]]:
+    """Table -> column -> whether every new row must say it."""
+    found = inspect(connection)
+    return {
+        table: {
+            column["name"]: not column["nullable"] and column["default"] is None and not column.get("autoincrement")
+            for column in found.get_columns(table)
+        }
+        for table in found.get_table_names()
+    }

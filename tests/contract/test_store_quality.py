@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from filterd.core.access import EVERYBODY
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel
 from filterd.core.verdict import Action, Label, Outcome, OutcomeKind, Reply, Script, Verdict
@@ -207,3 +208,21 @@ async def test_unlabelled_are_the_latest_that_reached_somebody_and_the_audit(sto
     assert [row.message for row in everything.candidates] == [nth(5), nth(2), nth(1)]
     assert [row.is_audit for row in everything.candidates] == [False, False, True]
     assert list(found.known) == [f"{3:064x}"]
+
+
+async def test_messages_brought_to_be_learned_from_count_neither_as_traffic_nor_for_quality(
+    store: Store, clock: FixedClock
+) -> None:
+    """A folder of old spam that is learned says nothing about the mail that comes; what was asked about does."""
+    start, end = clock.now(), clock.now() + timedelta(seconds=1)
+    told = judged(1, clock)
+    for n, kind in ((1, OutcomeKind.ADVISED), (2, OutcomeKind.TAUGHT)):
+        await store.record(replace(judged(n, clock), outcome=replace(told.outcome, kind=kind)))
+    waiting = [row.message for row in (await store.quality.unlabelled(start, most=10)).candidates]
+    for n in (1, 2):
+        await store.add_feedback(label(n))
+
+    assert waiting == [nth(1)]
+    assert [row.message for row in await store.quality.labelled_since(start, most=10)] == [nth(1)]
+    assert [tally.count for tally in await store.quality.tally(start, end, most=10)] == [1]
+    assert sum(hour.count for hour in await store.review.traffic(EVERYBODY, start, end)) == 1

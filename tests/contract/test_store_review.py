@@ -17,6 +17,7 @@ from filterd.errors import NotFound, UsageError
 from filterd.ports import HeldState
 from filterd.review_ports import HeldQuery, VerdictQuery
 from filterd.store import held_list
+from filterd.store import recipients as of_recipients
 from filterd.testing import FixedClock, a_scan
 from tests.contract.stores import HOLD, KEEP, RAW, Store, envelope, label, nth, sms_envelope, verdict
 
@@ -42,7 +43,7 @@ def _raw(subject: str) -> bytes:
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways in which a database is asked for what is within reach."""
     if request.param == "wide":
-        monkeypatch.setattr(held_list, "_WIDE", 0)
+        monkeypatch.setattr(of_recipients, "MANY", 0)
 
 
 @pytest.fixture
@@ -103,8 +104,11 @@ async def held(store: Store) -> Store:
 )
 async def test_held_messages_are_found_by_each_filter(held: Store, filters: dict[str, Any], found: list[int]) -> None:
     query = HeldQuery(**filters)
+    page = await held.review.page_held(query)
 
     assert [summary.id for summary in await held.review.list_held(query)] == [nth(n) for n in found]
+    assert page.held == await held.review.list_held(query)
+    assert page.count == await held.review.count_held(replace(query, before=None))
     if query.limit > len(found):
         assert await held.review.count_held(query) == len(found)
 
@@ -147,6 +151,14 @@ async def test_other_recipients_of_a_message_cannot_be_guessed(held: Store, filt
 
     assert nth(2) not in {summary.id for summary in found}
     assert await held.review.count_held(HeldQuery(reach=BOB, **filters)) == len(found)
+
+
+async def test_page_beyond_what_is_counted_is_there(held: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_list, "COUNT_LIMIT", 2)
+
+    page = await held.review.page_held(HeldQuery(before=nth(3), limit=1))
+
+    assert [summary.id for summary in page.held] == [nth(2)]
 
 
 async def test_held_message_is_shown_for_the_recipients_within_reach(held: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,38 @@ async def test_list_is_of_one_scope_newest_first_in_pages(store: Store, clock: F
     assert [row.id for row in await store.rules.list(scope=ANN, has_revoked=True, before=ids[2])] == [ids[1], ids[0]]
     assert len(await store.rules.list(scope=EVERYBODY)) == 1
     assert len(await store.rules.list()) == 4
+
+
+async def test_entries_are_of_one_list_with_that_text_newest_first_in_pages(store: Store, clock: FixedClock) -> None:
+    names = ("a@b.example", "%@b.example", "c@b.example", "d@e.example")
+    ids = [(await store.rules.add(given(an_entry(name), clock))).id for name in names]
+    await store.rules.add(given(an_entry("x@b.example", kind=ListKind.DENY), clock))
+    await store.rules.add(given(an_entry("x@b.example", EVERYBODY), clock))
+    await store.rules.revoke(ids[2:3], "root")
+
+    async def found(**asked: Any) -> list[int]:
+        return [row.id for row in await store.rules.entries(ANN, ListKind.ALLOW, **asked)]
+
+    assert await found() == [ids[3], ids[1], ids[0]]
+    assert await found(text="B.Example") == [ids[1], ids[0]]
+    assert await found(text="%") == [ids[1]]
+    assert await found(limit=1) == [ids[3]]
+    assert await found(before=ids[3], limit=1) == [ids[1]]
+
+
+async def test_thresholds_are_the_latest_of_the_scope_that_stand(store: Store, clock: FixedClock) -> None:
+    ids = [
+        (await store.rules.add(given(Thresholds.of(ANN, quarantine_at=at), clock))).id for at in ("strict", "normal")
+    ]
+    await store.rules.add(given(an_entry(), clock))
+    await store.rules.add(given(Thresholds.of(EVERYBODY, quarantine_at="off"), clock))
+
+    for expected in reversed(ids):
+        row = await store.rules.thresholds(ANN)
+        assert row is not None
+        assert row.id == expected
+        await store.rules.revoke([expected], "root")
+    assert await store.rules.thresholds(ANN) is None
 
 
 async def test_scope_has_a_limit_of_entries_and_everybody_has_none(

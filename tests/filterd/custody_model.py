@@ -1,4 +1,4 @@
-"""A reference model of the SMTP edge: what each command is answered, and who has a message afterwards.
+"""A reference model of the mail edges: what each command is answered, and who has a message afterwards.
 
 Written from ``docs/delivery.md``, not from the code: two dozen lines of state instead of sessions, relay and pipeline.
 Recipients b and c hold spam; d has it tagged, so that a message for both is mixed.
@@ -59,6 +59,8 @@ class Handled:
 
     code: str
     told: Told
+    each: tuple[tuple[str, Told], ...] = ()
+    """Code and meaning for each recipient, where each has a reply of its own."""
     relayed: tuple[str, ...] = ()
     """Recipients the next hop has it for."""
     held: tuple[str, ...] = ()
@@ -91,6 +93,23 @@ def handle(nature: Nature, recipients: Sequence[str], scanner: str, store: str, 
     return Handled(code="250", told=Told.ACKED, relayed=relayed, held=to_hold, status=status, records=records)
 
 
+def handle_each(nature: Nature, recipients: Sequence[str], scanner: str, store: str, hop: str) -> Handled:
+    """The same where each recipient has a reply of its own: each is handled as if it were alone."""
+    alone = {name: handle(nature, [name], scanner, store, hop) for name in recipients}
+    is_mixed = scanner == "up" and nature is Nature.SPAM
+    parts = {is_mixed and name == "d": found for name, found in alone.items()}
+    relayed = tuple(name for name in recipients if alone[name].relayed)
+    return Handled(
+        code=alone[recipients[0]].code,
+        told=alone[recipients[0]].told,
+        each=tuple((alone[name].code, alone[name].told) for name in recipients),
+        relayed=relayed,
+        held=tuple(name for name in recipients if alone[name].held),
+        status=next((found.status for found in alone.values() if found.status is not Status.NO), Status.NO),
+        records=sum((Counter(found.records) for found in parts.values()), Counter()),
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """What one connection has been told so far."""
@@ -111,9 +130,9 @@ class Session:
         self.accepted = []
 
     def greet(self, verb: str) -> str:
-        """EHLO or HELO."""
+        """EHLO, HELO or LHLO."""
         self.reset()
-        self.has_greeted, self.is_extended = True, verb == "EHLO"
+        self.has_greeted, self.is_extended = True, verb != "HELO"
         return "250"
 
     def mail(self, sender: str, size: int = 0) -> str:

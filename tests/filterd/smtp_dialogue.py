@@ -20,6 +20,7 @@ from filterd.core.headers import Stamp
 from filterd.core.message import ParseLimits
 from filterd.core.policy import Policy
 from filterd.core.report_mail import ReportMail, read_report
+from filterd.edges.lmtp import LmtpEdge
 from filterd.edges.smtp import SmtpEdge
 from filterd.edges.smtp_reports import ReportDesk
 from filterd.fuzzy.memory import ReportedMemory
@@ -49,7 +50,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class NextHop:
-    """A mail server that does as it is told: ``answers`` maps a verb, or ``.`` for the final dot, to a reply.
+    """A mail server that does as it is told.
+
+    ``answers`` maps a verb, a whole command, or ``.`` for the final dot, to a reply.
 
     Instead of a reply: ``hang``, ``close``, ``reset`` or ``garbage``.
     """
@@ -112,7 +115,9 @@ class NextHop:
                 if not await self._encrypt(writer, self.tls):
                     return
                 continue
-            if not await self._say(writer, self.answers.get(verb, _USUAL.get(verb, "250 2.0.0 Ok"))):
+            if not await self._say(
+                writer, self.answers.get(text) or self.answers.get(verb, _USUAL.get(verb, "250 2.0.0 Ok"))
+            ):
                 return
             if verb == "DATA" and self.answers.get("DATA", "354").startswith("354"):
                 if not await self._message(reader, writer):
@@ -199,8 +204,12 @@ class Client:
         """Write octets as they are."""
         self.writer.write(data)
 
+    async def replies(self, count: int) -> list[str]:
+        """The codes of the next replies."""
+        return [(await self.reply())[:3] for _ in range(count)]
+
     async def message(self, raw: bytes = MESSAGE, *recipients: str, sender: str = "a@example.org") -> str:
-        """The reply to the final dot; the first refusal if it does not get there."""
+        """The first reply to the final dot; the first refusal if it does not get there."""
         await self.say(f"MAIL FROM:<{sender}>")
         for recipient in recipients or ("b@example.net",):
             await self.say(f"RCPT TO:<{recipient}>")
@@ -252,13 +261,15 @@ class Gateway:
     clients: list[Client]
     reader: InPlaceReader
 
-    async def client(self, *, ehlo: str = "EHLO client.example") -> Client:
-        """A connected client; without ``ehlo`` it has not even read the banner."""
+    async def client(self, *, ehlo: str | None = None) -> Client:
+        """A connected client that has greeted; with an empty ``ehlo`` it has not even read the banner."""
+        is_lmtp = isinstance(self.edge, LmtpEdge)
+        ehlo = ("LHLO client.example" if is_lmtp else "EHLO client.example") if ehlo is None else ehlo
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         client = Client(reader, writer)
         self.clients.append(client)
         if ehlo:
-            assert (await client.reply()).startswith("220 gw.example ESMTP")
+            assert (await client.reply()).startswith(f"220 gw.example {self.edge.session.name}")
             assert (await client.say(ehlo)).startswith("250")
         return client
 
@@ -279,9 +290,10 @@ async def gateway(
     process: Callable[..., Any] | None = None,
     has_room: Callable[[], bool] = lambda: True,
     learning: LearningSettings | None = None,
+    kind: type[SmtpEdge] = SmtpEdge,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
-    """A gateway in front of ``next_hop``."""
+    """A gateway in front of ``next_hop``, with an edge of this kind."""
     port = next_hop if isinstance(next_hop, int) else next_hop.port
     options = SmtpSettings(**{"next_hop": f"127.0.0.1:{port}", "hostname": "gw.example", **settings})
     registry = CollectorRegistry()
@@ -302,9 +314,9 @@ async def gateway(
     relay = SmtpRelay(options, metrics=metrics, hostname="gw.example")
     reader = InPlaceReader()
     labeller = Labeller(store, origin="mail", clock=clock, metrics=metrics, events=events)
-    edge = SmtpEdge(
+    edge = kind(
         options,
-        process=process or pipeline.process,
+        process=process or (pipeline.process_each if kind is LmtpEdge else pipeline.process),
         next_hop=relay,
         clock=clock,
         metrics=metrics,

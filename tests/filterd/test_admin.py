@@ -44,7 +44,9 @@ async def _get(app: AdminApp, path: str, *, method: str = "GET", accept: str = "
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [(b"accept", accept.encode())]}
+    path, _, query = path.partition("?")
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
+    scope["headers"] = [(b"accept", accept.encode())]
     await app(scope, None, send)
     headers = dict(sent[0]["headers"])
     return sent[0]["status"], headers[b"content-type"].decode(), sent[1]["body"].decode()
@@ -142,3 +144,24 @@ def test_d13_metrics_have_a_listener_of_their_own_on_loopback() -> None:
 
     assert settings.admin_listen.startswith("127.0.0.1:")
     assert settings.admin_listen != settings.http_listen
+
+
+@pytest.mark.parametrize(
+    ("missing", "query", "code", "named"),
+    [
+        (["worker w0: store", "worker w1: store"], "?exclude=store", 200, []),
+        (["worker w0: store", "worker w1: scanners"], "?exclude=store", 503, ["worker w1: scanners"]),
+        (["worker w0: store"], "?exclude=scanners", 503, ["worker w0: store"]),
+        (["worker w0: store", "stopping"], "?exclude=store&exclude=scanners", 503, ["stopping"]),
+        (["worker w0: store"], "?exclude", 503, ["worker w0: store"]),
+    ],
+    ids=["the only one", "another one", "one that is there", "several", "none"],
+)
+async def test_readiness_when_a_part_is_excluded_does_not_look_at_it(
+    tmp_path: Path, missing: list[str], query: str, code: int, named: list[str]
+) -> None:
+    """Pods that share a database must not all leave the service with it: wanted mail flows without."""
+    status, _, page = await _get(_app(tmp_path, missing), f"/readyz{query}")
+
+    assert status == code
+    assert json.loads(page) == {"ready": code == 200, "missing": named}

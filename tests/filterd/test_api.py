@@ -141,6 +141,8 @@ CALLS = [
     ("GET", f"/verdicts/{ID}", Scope.QUARANTINE, None),
     ("GET", "/questions", Scope.QUARANTINE, None),
     ("GET", "/rules", Scope.RULES, None),
+    ("GET", "/rules/preview?scope=bob@example.net", Scope.RULES, None),
+    ("GET", "/rules/preview", Scope.ADMIN, None),
     ("POST", "/rules", Scope.RULES, {"kind": "deny", "scope": "bob@example.net", "entry": "x.example"}),
     ("POST", "/rules", Scope.ADMIN, {"kind": "deny", "scope": "", "entry": "x.example"}),
     ("GET", "/events", Scope.ADMIN, None),
@@ -467,6 +469,7 @@ async def test_api_describes_itself(api: Api) -> None:
         "/questions",
         "/rules",
         "/rules/{id}",
+        "/rules/preview",
         "/events",
         "/undo",
         "/stats",
@@ -475,6 +478,7 @@ async def test_api_describes_itself(api: Api) -> None:
         "/models/{channel}/promote",
         "/models/{channel}/rollback",
         "/models/{channel}/trial",
+        "/models/{channel}/trial/disagreements",
     }
 
 

@@ -69,6 +69,18 @@ async def test_account_is_changed_only_in_what_is_given_and_its_sessions_end(hou
     assert (await visitor.get("/account")).status_code == 303
 
 
+async def test_digest_and_language_are_set_and_taken_back_and_sessions_go_on(house: House) -> None:
+    ann = await house.person(Role.USER, "ann@example.org", addresses=("ann@example.org",))
+
+    when = "workdays 07:30 Europe/Berlin"
+    set_ = (await call(house, "PATCH", "/accounts/ann@example.org", {"digest": when, "language": "de"})).json()
+    usual = (await call(house, "PATCH", "/accounts/ann@example.org", {"digest": ""})).json()
+
+    assert (set_["digest"], set_["language"]) == (when, "de")
+    assert (usual["digest"], usual["language"]) == ("", "de")
+    assert (await ann.get("/account")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -78,6 +90,9 @@ async def test_account_is_changed_only_in_what_is_given_and_its_sessions_end(hou
         ("POST", "/accounts", {"name": "ann", "password": "chosen"}, 422),
         ("POST", "/accounts", {"name": "ann", "role": "emperor"}, 422),
         ("PATCH", "/accounts/nobody", {"disabled": True}, 404),
+        ("PATCH", "/accounts/taken", {"digest": "daily"}, 422),
+        ("PATCH", "/accounts/taken", {"digest": "daily 07:00 Nowhere/Land"}, 422),
+        ("PATCH", "/accounts/taken", {"language": "xx"}, 422),
         ("DELETE", "/accounts/nobody", None, 404),
     ],
 )

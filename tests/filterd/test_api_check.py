@@ -13,11 +13,11 @@ import pytest
 
 from filterd.checking import MOST_AT_ONCE, Checking
 from filterd.core.envelope import Channel, Envelope
+from filterd.core.parts import Judged
 from filterd.core.policy import Policy, Rule, SenderList
 from filterd.core.policy import Scope as PolicyScope
 from filterd.core.verdict import Action, Decision, Evidence, Reason, Scan
 from filterd.errors import MessageTooLarge, Overloaded, ScanDown, Unscannable
-from filterd.pipeline import Judged
 from filterd.ports import Scope
 from filterd.testing import FakeScanner, FixedClock, a_scan, an_envelope
 from filterd.web.api import check

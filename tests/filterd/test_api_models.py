@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from filterd.core.envelope import Channel
+from filterd.core.envelope import Channel, MessageId
 from filterd.core.secret_digest import digest
-from filterd.model_ports import Trial
+from filterd.model_ports import Disagreement, Trial
 from filterd.ports import Scope, Token
 from filterd.web.app import build_app
 from filterd.web.auth import new_secret
@@ -27,6 +27,7 @@ CALLS: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/models/email/rollback", None),
     ("POST", "/models/email/trial", {"id": SECOND, "share": 0.1}),
     ("DELETE", "/models/email/trial", None),
+    ("GET", "/models/email/trial/disagreements", None),
 )
 
 
@@ -99,6 +100,29 @@ async def test_models_are_listed_with_what_each_is_there_for(program: Program) -
     assert (email["serving"], email["previous"], email["pinned"]) == (FIRST, PACKAGED, False)
     assert email["trial"] == {"id": SECOND, "share": 0.5, "decides": False}
     assert [v["standings"] for v in sms["versions"]] == [["in_service", "packaged"]]
+
+
+async def test_disagreements_are_those_of_the_bundle_on_trial(program: Program) -> None:
+    path, seen_at = "/models/email/trial/disagreements", program.house.clock.now()
+    for candidate in (SECOND, PACKAGED):
+        await program.house.store.record_disagreement(
+            Disagreement(
+                message=MessageId("1" * 32),
+                channel=EMAIL,
+                candidate=candidate,
+                candidate_probability=0.99,
+                incumbent=FIRST,
+                incumbent_probability=0.1,
+                seen_at=seen_at,
+            )
+        )
+    assert (await program.call("GET", path)).json() == {"disagreements": []}
+
+    program.shop.registry.try_out(EMAIL, Trial(id=SECOND, share=0.5))
+
+    (found,) = (await program.call("GET", path)).json()["disagreements"]
+    assert (found["message"], found["candidate"], found["incumbent"]) == ("1" * 32, SECOND, FIRST)
+    assert (found["candidate_probability"], found["incumbent_probability"]) == (0.99, 0.1)
 
 
 async def test_model_is_shown_with_card_figures_and_gate(program: Program) -> None:

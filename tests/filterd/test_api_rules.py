@@ -132,3 +132,17 @@ async def test_list_is_of_a_scope_newest_first_in_pages(api: Api) -> None:
         (1, ""),
     ]
     assert [rule["id"] for rule in everybody["rules"]] == [4]
+
+
+async def test_preview_says_what_each_threshold_would_have_done(api: Api) -> None:
+    await api.call("POST", "/feedback", Scope.FEEDBACK, {"id": ID, "label": "ham"})
+
+    mine = (await api.call("GET", "/rules/preview?scope=bob@example.net", Scope.RULES)).json()
+    nobody = (await api.call("GET", "/rules/preview?scope=nobody@example.net", Scope.RULES)).json()
+    everybody = await api.call("GET", "/rules/preview", Scope.RULES)
+
+    assert (mine["days"], mine["messages"]) == (30, 1)
+    assert mine["positions"][0] == {"threshold": 0.3, "held": 1, "held_wanted": 1, "passed_spam": 0}
+    assert mine["positions"][-1] == {"threshold": 0.999, "held": 0, "held_wanted": 0, "passed_spam": 0}
+    assert nobody["messages"] == 0
+    assert everybody.status_code == 403

@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
 from filterd.ports import Scope
 from tests.filterd.test_api import ID, SECRETS, an_api
 
+pytestmark = pytest.mark.slow  # hundreds of calls
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -10,7 +10,7 @@ from filterd.calibration_keeper import CalibrationKeeper
 from filterd.core.bundle import Calibration
 from filterd.core.envelope import Channel
 from filterd.core.influence import Caps
-from filterd.fuzzy.campaigns import weights
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.online import SiteWeights
 from filterd.inference.site_calibration import SiteCalibrations
@@ -28,7 +28,7 @@ async def test_calibration_is_applied_and_taken_back_at_the_next_reading_of_the_
     keeper = ReportKeeper(
         ReportedMemory(),
         store,
-        weigh=partial(weights, caps=Caps()),
+        weigh=partial(credits_of, caps=Caps()),
         polled=[CalibrationKeeper(site, store.quality, models=lambda: {Channel.EMAIL: "m1"}, metrics=metrics)],
         clock=clock,
         metrics=metrics,

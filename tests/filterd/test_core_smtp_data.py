@@ -75,7 +75,7 @@ def test_a1_smug_exhaustive_every_short_string_ends_where_the_reference_says(len
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", [6, 7])
+@pytest.mark.parametrize("length", [6, pytest.param(7, marks=pytest.mark.long)])
 def test_a1_smug_exhaustive_every_longer_string_ends_where_the_reference_says(length: int) -> None:
     exhaust(length)
 

@@ -16,7 +16,7 @@ from filterd.core.tokens import DEFAULT_HASHING, Extractor
 from filterd.core.verdict import Action, Decision, Feedback, Label, Outcome, OutcomeKind, Reason, Reply, Scan, Verdict
 from filterd.correction_keeper import CorrectionKeeper
 from filterd.feedback_ports import Labels
-from filterd.fuzzy.campaigns import weights
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.online import SiteWeights
 from filterd.metrics import Metrics
@@ -48,7 +48,7 @@ class World:
         self.keeper = ReportKeeper(
             ReportedMemory(),
             self.store,
-            weigh=partial(weights, caps=Caps()),
+            weigh=partial(credits_of, caps=Caps()),
             followers=[follower],
             clock=self.clock,
             metrics=metrics,

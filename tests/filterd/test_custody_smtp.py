@@ -1,4 +1,6 @@
-"""Custody of mail as a state machine: any commands, any fault of next hop, scanner and store, any way a client leaves.
+"""Custody of mail as state machines, for SMTP and LMTP.
+
+Any commands, any fault of next hop, scanner and store, any way a client leaves.
 
 Every reply is the model's, and after every step the ledger of the fault runs adds up: what was acknowledged is with
 the next hop or in quarantine, once, octet for octet, for the recipients it was accepted for, under an honest verdict.
@@ -20,6 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from filterd.core.envelope import Envelope
 from filterd.core.policy import Policy, Rule, Scope
 from filterd.core.verdict import OutcomeKind, Scan
+from filterd.edges.lmtp import LmtpEdge
+from filterd.edges.smtp import SmtpEdge
 from filterd.metrics import UNJUDGED
 from filterd.ports import HeldState
 from tests.faults.ledger import Attempt, Held, Nature, Told, audit
@@ -34,6 +38,7 @@ from tests.filterd.custody_model import (
     Handled,
     Session,
     handle,
+    handle_each,
 )
 from tests.filterd.smtp_dialogue import gateway, until
 from tests.filterd.taking_hop import TakingHop
@@ -49,13 +54,18 @@ BATCH = (
     *("EHLO me", "HELO me", "MAIL FROM:<ann@example.org>", "MAIL FROM:<> SIZE=9999", "RCPT TO:<b@example.net>"),
     *("RCPT TO:<d@example.net>", "RCPT TO:<>", "DATA", "RSET", "NOOP", "VRFY x", "STARTTLS", "AUTH PLAIN", "FOO"),
 )
-LAST_IN_GROUP = ("EHLO", "HELO", "DATA", "STARTTLS")
+LAST_IN_GROUP = ("EHLO", "HELO", "LHLO", "DATA", "STARTTLS")
 FIXED = {"NOOP": "250", "VRFY": "252", "STARTTLS": "454", "AUTH": "502"}
 IN_CUSTODY = (HeldState.PENDING, HeldState.HELD, HeldState.RELEASING)
 
 
 class SmtpCustody(RuleBasedStateMachine):
     """One client after the other, in front of a next hop that keeps count."""
+
+    kind: type[SmtpEdge] = SmtpEdge
+    replies_to_two = 1
+    """How many replies a message for two recipients has."""
+    handle = staticmethod(handle)
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +91,7 @@ class SmtpCustody(RuleBasedStateMachine):
         options: dict[str, Any] = {"max_message_bytes": MAX_BYTES, "max_recipients": MAX_RECIPIENTS}
         self.hop = await self.stack.enter_async_context(TakingHop())
         self.gateway = await self.stack.enter_async_context(
-            gateway(self.hop, policy=policy, max_errors=100_000, **options)
+            gateway(self.hop, policy=policy, kind=self.kind, max_errors=100_000, **options)
         )
         self.gateway.scanner.marker = b"lottery"
         self.gate, scan = asyncio.Event(), self.gateway.scanner.scan
@@ -110,7 +120,12 @@ class SmtpCustody(RuleBasedStateMachine):
 
     @rule(verb=st.sampled_from(["EHLO", "HELO"]))
     def greet(self, verb: str) -> None:
+        verb = self.own(verb)
         assert self.say(f"{verb} me") == self.session.greet(verb)
+
+    def own(self, line: str) -> str:
+        """``line`` as this protocol says it."""
+        return line
 
     @rule(sender=SENDERS, size=st.sampled_from([0, 100, MAX_BYTES + 1]))
     def mail(self, sender: str, size: int) -> None:
@@ -139,6 +154,7 @@ class SmtpCustody(RuleBasedStateMachine):
     @rule(lines=st.lists(st.sampled_from(BATCH), min_size=1, max_size=6))
     def pipeline(self, lines: list[str]) -> None:
         """Commands in one packet. What a client may not say ahead of a reply ends the session."""
+        lines = [self.own(line) for line in lines]
         self.client.send("".join(f"{line}\r\n" for line in lines).encode())
         for number, line in enumerate(lines):
             is_last = number == len(lines) - 1
@@ -161,7 +177,7 @@ class SmtpCustody(RuleBasedStateMachine):
         verb, _, rest = line.partition(" ")
         if verb in FIXED:
             return FIXED[verb]
-        if verb in ("EHLO", "HELO"):
+        if verb in ("EHLO", "HELO", "LHLO"):
             return self.session.greet(verb)
         if verb in ("MAIL", "RCPT"):
             return self._expected_path(verb, rest)
@@ -219,13 +235,14 @@ class SmtpCustody(RuleBasedStateMachine):
         answer = NEXT_HOP[hop]
         self.hop.answers[answer.verb] = answer.says
         self.client.send(letter.raw.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        expected = handle(letter.nature, recipients, self.scanner, self.store, hop)
+        expected = self.handle(letter.nature, recipients, self.scanner, self.store, hop)
         if leaves:
             self.runner.run(self._leave(leaves))
         else:
-            assert self.runner.run(self.client.reply())[:3] == expected.code
+            codes = [code for code, _ in expected.each] or [expected.code]
+            assert self.runner.run(self.client.replies(len(codes))) == codes
         self.hop.answers.clear()
-        self._note(token, sender, recipients, expected, Told.UNCLEAR if leaves else expected.told)
+        self._note(token, sender, recipients, expected, is_heard=not leaves)
         self.session.reset()
         if leaves:
             self.runner.run(self._connect())
@@ -255,14 +272,22 @@ class SmtpCustody(RuleBasedStateMachine):
         self.letters[token] = Letter(token=token, nature=nature)
         return token
 
-    def _note(self, token: str, sender: str, recipients: tuple[str, ...], expected: Handled, told: Told) -> None:
-        if told in (Told.DEFERRED, Told.UNCLEAR):
-            self.unsent.append(token)
+    def _note(self, token: str, sender: str, recipients: tuple[str, ...], expected: Handled, *, is_heard: bool) -> None:
+        said = dict(zip(recipients, expected.each or [(expected.code, expected.told)] * len(recipients), strict=True))
         nature = self.letters[token].nature
-        self.attempts += [
-            Attempt(token=f"{token}/{sender}/{name}", nature=nature, told=told, reply=expected.code, is_theirs=True)
-            for name in sorted(set(recipients))
+        attempts = [
+            Attempt(
+                token=f"{token}/{sender}/{name}",
+                nature=nature,
+                told=told if is_heard else Told.UNCLEAR,
+                reply=code,
+                is_theirs=True,
+            )
+            for name, (code, told) in sorted(said.items())
         ]
+        self.attempts += attempts
+        if any(attempt.told in (Told.DEFERRED, Told.UNCLEAR) for attempt in attempts):
+            self.unsent.append(token)
         if expected.relayed:
             self.relayed.append((token, sender, expected.relayed, expected.status.value))
         self.records.update(expected.records)
@@ -271,10 +296,10 @@ class SmtpCustody(RuleBasedStateMachine):
     def send_broken(self, kind: str) -> None:
         """A message that breaks a rule: refused for good, after its real end."""
         body, code = BROKEN[kind]
-        self._begin(["b"])
+        self._begin(["b", "c"])
         assert self.say("DATA") == "354"
         self.client.send(body + b".\r\n")
-        assert self.runner.run(self.client.reply())[:3] == code
+        assert self.runner.run(self.client.replies(self.replies_to_two)) == [code] * self.replies_to_two
         self.records[kind] += 1
         self.session.reset()
 
@@ -360,10 +385,23 @@ class SmtpCustody(RuleBasedStateMachine):
         metrics = self.gateway.metrics
         found = {kind.value: metrics.outcomes.labels("email", kind.value) for kind in OutcomeKind}
         found |= {why: metrics.unjudged.labels(why) for why in UNJUDGED}
-        found["bug"] = metrics.session_errors.labels("smtp")
+        found["bug"] = metrics.session_errors.labels(self.kind.name)
         counts = {kind: int(counter._value.get()) for kind, counter in found.items()}
 
         assert {kind: n for kind, n in counts.items() if n} == {kind: n for kind, n in self.records.items() if n}
+
+
+class LmtpCustody(SmtpCustody):
+    """The same by LMTP: each recipient hears what became of their own mail."""
+
+    kind = LmtpEdge
+    replies_to_two = 2
+    handle = staticmethod(handle_each)
+
+    def own(self, line: str) -> str:
+        """``line`` as this protocol says it."""
+        verb, _, rest = line.partition(" ")
+        return f"LHLO {rest}".strip() if verb in ("EHLO", "HELO") else line
 
 
 class LongSmtpCustody(SmtpCustody):
@@ -375,7 +413,9 @@ TestSmtpCustody = proves(SmtpCustody.TestCase)
 # Sockets make shrinking take minutes, and a list of steps is read easily as it is.
 FOUND_AS_IT_IS = [Phase.explicit, Phase.reuse, Phase.generate]
 TestSmtpCustody.settings = settings(max_examples=10, stateful_step_count=25, phases=FOUND_AS_IT_IS)
-TestLongSmtpCustody = pytest.mark.slow(proves(LongSmtpCustody.TestCase))
+TestLmtpCustody = proves(LmtpCustody.TestCase)
+TestLmtpCustody.settings = TestSmtpCustody.settings
+TestLongSmtpCustody = pytest.mark.long(proves(LongSmtpCustody.TestCase))
 TestLongSmtpCustody.settings = settings(
     max_examples=100, stateful_step_count=40, phases=FOUND_AS_IT_IS, suppress_health_check=[HealthCheck.too_slow]
 )

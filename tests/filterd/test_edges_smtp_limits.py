@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filterd.core.networks import Networks
-from filterd.edges.smtp_limits import Budget, Sessions
+from filterd.edges.limits import Budget, Sessions
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from filterd.edges.lmtp import LmtpEdge
+from filterd.edges.smtp import SmtpEdge
 from tests.filterd.smtp_dialogue import MESSAGE, SPAM, NextHop, gateway
 
 BODIES = {
@@ -27,6 +29,13 @@ BODIES = {
 class SmtpStates(RuleBasedStateMachine):
     """A session against a model of six lines of state."""
 
+    kind: type[SmtpEdge] = SmtpEdge
+    greetings: tuple[str, str] = ("EHLO me", "HELO me")
+
+    def replies_to_message(self) -> int:
+        """How many replies a message has."""
+        return 1
+
     @initialize()
     def connect(self) -> None:
         self.runner = asyncio.Runner()
@@ -39,7 +48,7 @@ class SmtpStates(RuleBasedStateMachine):
     async def _connect(self) -> None:
         self.hop = await self.stack.enter_async_context(NextHop())
         options: dict[str, Any] = {"max_message_bytes": 2000, "max_errors": 100_000}
-        self.gateway = await self.stack.enter_async_context(gateway(self.hop, **options))
+        self.gateway = await self.stack.enter_async_context(gateway(self.hop, kind=self.kind, **options))
         self.client = await self.gateway.client(ehlo="")
         await self.client.reply()
 
@@ -47,9 +56,9 @@ class SmtpStates(RuleBasedStateMachine):
         reply = self.runner.run(self.client.say(line))
         return reply.rpartition("\n")[2][:3]
 
-    @rule(verb=st.sampled_from(["EHLO me", "HELO me"]))
-    def greet(self, verb: str) -> None:
-        assert self.say(verb) == "250"
+    @rule(which=st.sampled_from([0, 1]))
+    def greet(self, which: int) -> None:
+        assert self.say(self.greetings[which]) == "250"
         self.helo, self.mail, self.recipients = True, False, []
 
     @rule(sender=st.sampled_from(["a@example.org", ""]))
@@ -84,7 +93,8 @@ class SmtpStates(RuleBasedStateMachine):
             self.hop.answers["."] = "554 no"
         assert self.say("DATA") == "354"
         self.client.send(body + b".\r\n")
-        assert self.runner.run(self.client.reply())[:3] == code
+        count = self.replies_to_message()
+        assert self.runner.run(self.client.replies(count)) == [code] * count
         self.hop.answers.clear()
         if kind in ("ham", "empty", "refused"):
             self.given.append(self.recipients)
@@ -94,7 +104,7 @@ class SmtpStates(RuleBasedStateMachine):
     def send(self, kind: str) -> None:
         """A whole message: commands in any order seldom get that far, and what it leaves behind is the question."""
         if not self.helo:
-            self.greet("EHLO me")
+            self.greet(0)
         if not self.mail:
             self.say_mail("a@example.org")
         self.say_rcpt("b")
@@ -146,5 +156,18 @@ class SmtpStates(RuleBasedStateMachine):
             self.runner.close()
 
 
+class LmtpStates(SmtpStates):
+    """The same by LMTP, where each recipient has a reply of its own."""
+
+    kind = LmtpEdge
+    greetings = ("LHLO me", "lhlo you")
+
+    def replies_to_message(self) -> int:
+        """How many replies a message has."""
+        return len(self.recipients)
+
+
 SmtpStates.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+LmtpStates.TestCase.settings = SmtpStates.TestCase.settings
 TestA7SmtpStates = pytest.mark.invariant("I7")(SmtpStates.TestCase)
+TestA7LmtpStates = pytest.mark.invariant("I7")(LmtpStates.TestCase)

@@ -214,7 +214,7 @@ async def test_stock_fault_11_keywords_of_a_next_hop_never_seen_are_the_safe_one
 async def test_stock_fault_12_lmtp_takes_one_recipient_and_its_reply() -> None:
     async with (
         NextHop(lmtp_replies=["250 2.0.0 stored"]) as hop,
-        gateway(hop, next_hop_protocol="lmtp", max_recipients=1) as gw,
+        gateway(hop, next_hop_protocol="lmtp") as gw,
     ):
         client = await gw.client()
         await client.say("MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from filterd.config import from_tree
+from filterd.edge_settings import LmtpSettings
 from filterd.errors import ConfigError
 from filterd.listeners import bind_all, close_all
 from filterd.settings import Config
@@ -33,6 +34,15 @@ def test_bind_all_opens_every_address_with_the_port_it_really_got() -> None:
             assert each.socket.proto == socket.IPPROTO_TCP
     finally:
         close_all(listeners)
+
+
+def test_bind_all_names_the_edge_that_each_protocol_goes_to() -> None:
+    """A socket of one protocol is never served by another's edge."""
+    config = _config("127.0.0.1:0").model_copy(update={"lmtp": LmtpSettings(listen=("127.0.0.1:0",))})
+    listeners = bind_all(config)
+    close_all(listeners)
+
+    assert [each.edge for each in listeners] == ["smtp", "lmtp", "admin"]
 
 
 def test_bind_all_when_one_port_is_taken_names_the_setting_and_leaves_nothing_open() -> None:

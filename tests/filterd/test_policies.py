@@ -88,3 +88,11 @@ def test_only_mail_before_the_queue_may_be_rejected(position: str) -> None:
 
     assert policies[Channel.EMAIL].can_reject == (position == "before-queue")
     assert not policies[Channel.SMS].can_reject
+
+
+def test_allow_when_it_needs_proof_needs_it_of_mail_only() -> None:
+    """A phone number has no domain that could vouch for it."""
+    policies = policies_of(from_tree({"policy": {"allow_needs_auth": True}}))
+
+    assert policies[Channel.EMAIL].allow_needs_auth
+    assert not policies[Channel.SMS].allow_needs_auth

@@ -225,3 +225,48 @@ def test_decision_when_the_probability_rises_is_never_milder(
     severe = decide(a_scan(high), an_envelope(), BOB, policy).action
 
     assert _SEVERITY.index(mild) <= _SEVERITY.index(severe)
+
+
+@pytest.mark.parametrize(
+    ("signals", "author", "expected"),
+    [
+        ((), "alice@example.org", Reason.SPAM),
+        (("dkim_pass", "spf_pass"), "alice@example.org", Reason.SPAM),
+        (("arc_dmarc_pass", "arc_pass"), "alice@example.org", Reason.SPAM),
+        (("dmarc_pass",), "alice@example.org", Reason.ALLOWED),
+        (("dkim_aligned", "dkim_pass"), "alice@mail.example.org", Reason.ALLOWED),
+        (("dmarc_pass",), "eve@example.com", Reason.SPAM),
+        (("dmarc_pass",), "", Reason.SPAM),
+    ],
+    ids=["none", "not-aligned", "arc-only", "dmarc", "dkim", "other-author", "no-author"],
+)
+def test_b14_allow_entry_when_it_needs_proof_counts_only_with_it(
+    signals: tuple[str, ...], author: str, expected: Reason
+) -> None:
+    """A sender, and an author for whom nobody vouches, can be forged; an author's own domain says who he is."""
+    policy = a_policy(default=a_scope(allow=("example.org",)), allow_needs_auth=True)
+    scan = replace(a_scan(0.99, author), signals=signals)
+
+    assert decide(scan, an_envelope("alice@example.org"), BOB, policy).reason is expected
+
+
+def test_allow_entry_when_it_needs_proof_and_is_a_network_needs_none() -> None:
+    """An address on the network is no claim of the sender's."""
+    policy = a_policy(default=a_scope(allow=("192.0.2.0/24",)), allow_needs_auth=True)
+
+    assert decide(a_scan(0.99), an_envelope(peer="192.0.2.1"), BOB, policy).reason is Reason.ALLOWED
+
+
+def test_deny_entry_when_allow_needs_proof_still_needs_none() -> None:
+    """What a forger claims may well be held against him."""
+    policy = a_policy(default=a_scope(allow=("example.org",), deny=("example.org",)), allow_needs_auth=True)
+
+    assert decide(a_scan(), an_envelope("alice@example.org"), BOB, policy).reason is Reason.DENIED
+
+
+@pytest.mark.parametrize("failure", list(ScanFailure), ids=str)
+def test_allow_entry_when_it_needs_proof_and_nothing_was_read_does_not_count(failure: ScanFailure) -> None:
+    """What was not scanned proves nothing."""
+    policy = a_policy(default=a_scope(allow=("example.org",)), allow_needs_auth=True)
+
+    assert decide(failure, an_envelope("alice@example.org"), BOB, policy).reason is not Reason.ALLOWED

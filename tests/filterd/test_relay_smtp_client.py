@@ -200,6 +200,43 @@ async def test_lmtp_waits_for_a_reply_per_recipient_and_the_first_refusal_counts
         assert hop.commands[0] == "LHLO gw.example"
 
 
+async def test_lmtp_each_recipient_has_the_reply_that_was_given_for_them() -> None:
+    """Two that the next hop takes, one of whom is full, and one between them that it does not know."""
+    replies = ["250 2.0.0 one", "452 4.2.2 full"]
+    async with NextHop(lmtp_replies=replies) as hop, relay_to(hop.port, next_hop_protocol="lmtp") as relay:
+        hop.answers["RCPT TO:<y@c.example>"] = "550 5.1.1 nobody"
+        envelope = an_envelope("a@b.example", "x@c.example", "y@c.example", "z@c.example")
+        told = await relay.open(envelope).send_each(envelope, MESSAGE)
+
+        assert [each.code for each in told if isinstance(each, Reply)] == [250, 550, 452]
+
+
+@pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"], ids=str)
+async def test_refusal_of_data_is_every_recipient_s(protocol: str, size: int) -> None:
+    """Nothing was sent: all of them try again."""
+    async with (
+        NextHop(answers={"DATA": "451 4.3.0 later"}) as hop,
+        relay_to(hop.port, next_hop_protocol=protocol) as relay,
+    ):
+        envelope = an_envelope("a@b.example", "x@c.example", "y@c.example")
+        told = await relay.open(envelope).send_each(envelope, MESSAGE + b"x" * size + b"\r\n")
+
+        assert [each.code for each in told if isinstance(each, Reply)] == [451, 451]
+
+
+async def test_one_smtp_reply_is_every_recipient_s() -> None:
+    """A next hop that speaks SMTP says one thing about all that it took."""
+    async with NextHop() as hop, relay_to(hop.port) as relay:
+        envelope = an_envelope("a@b.example", "x@c.example", "y@c.example")
+        transaction = relay.open(envelope)
+        for recipient in envelope.recipients:
+            await transaction.rcpt(recipient)
+
+        assert await transaction.send_each(envelope, MESSAGE) == [QUEUED, QUEUED]
+        assert len(hop.messages) == 1
+
+
 async def test_unix_socket(tmp_path: Path) -> None:
     hop = NextHop()
     server = await asyncio.start_unix_server(hop._serve, tmp_path / "lmtp")

@@ -33,6 +33,7 @@ class Desk:
     clock: FixedClock = field(default_factory=FixedClock)
     store: MemoryStore = field(init=False)
     metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+    is_apart: bool = False
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
@@ -48,6 +49,7 @@ class Desk:
             clock=self.clock,
             metrics=self.metrics,
             events=Events(get_logger(), AddressMask(b"key")),
+            is_apart=self.is_apart,
         )
 
     async def state(self) -> HeldState:
@@ -185,3 +187,40 @@ async def test_released_sms_is_queued_for_the_customer() -> None:
     assert desk.relay.sent == []
     ((message, is_forward),) = await desk.store.claim_work(limit=10, lease_seconds=60)
     assert (message.id, is_forward) == (ID, True)
+
+
+def _only_bob(envelope: Envelope) -> Reply:
+    """What a next hop says to whom: Eve is over quota, and who is named with her has nothing."""
+    has_eve = any(recipient.address.startswith("eve") for recipient in envelope.recipients)
+    return Reply(code=452 if has_eve else 250, lines=("full" if has_eve else "saved",))
+
+
+async def test_release_over_lmtp_reaches_whom_it_can_and_holds_the_rest(desk: Desk) -> None:
+    """Who is over quota keeps nobody's mail back, and nobody gets a second copy when it is released again."""
+    desk.is_apart, desk.relay.reply = True, _only_bob
+    released = await desk.releaser.release(ID, "ann", label_ham=True)
+
+    assert (released.delivered, released.reply.code) == (False, 452)
+    assert [[r.address for r in envelope.recipients] for envelope, _ in desk.relay.sent] == [["bob@example.net"]]
+    held = [row for row in await desk.store.list_held() if row.state is HeldState.HELD]
+    assert [row.recipients for row in held] == [("eve@example.net",)]
+    assert desk.store.ledger.standing() == []
+
+    desk.relay.reply = Reply(code=250)
+    assert (await desk.releaser.release(held[0].id, "ann", label_ham=True)).delivered
+    assert [[r.address for r in envelope.recipients] for envelope, _ in desk.relay.sent] == [
+        ["bob@example.net"],
+        ["eve@example.net"],
+    ]
+    assert [given.label for given in desk.store.ledger.standing()] == [Label.HAM]
+
+
+async def test_release_over_lmtp_for_all_is_one_label(desk: Desk) -> None:
+    """A transaction for each, and one opinion of who released it."""
+    desk.is_apart = True
+    released = await desk.releaser.release(ID, "ann", label_ham=True)
+
+    assert released.delivered
+    assert len(desk.relay.sent) == 2
+    assert [(given.label, given.recipient) for given in desk.store.ledger.standing()] == [(Label.HAM, "")]
+    assert [row for row in await desk.store.list_held() if row.state is HeldState.HELD] == []

@@ -14,7 +14,7 @@ from filterd.core.influence import Caps
 from filterd.core.verdict import Action, Decision, Feedback, Label, Outcome, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import StoreUnavailable
 from filterd.feedback_ports import Labels
-from filterd.fuzzy.campaigns import weights
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import RETIRE_AFTER, ReportedMemory
 from filterd.metrics import Metrics
 from filterd.report_keeper import OVERLAP_SECONDS, WHOLE_SECONDS, ReportKeeper
@@ -34,7 +34,7 @@ class World:
         self.keeper = ReportKeeper(
             self.memory,
             self.store,
-            weigh=partial(weights, caps=Caps()),
+            weigh=partial(credits_of, caps=Caps()),
             clock=self.clock,
             metrics=Metrics(self.registry),
             days=days,

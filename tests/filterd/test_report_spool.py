@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -181,9 +180,9 @@ async def test_file_that_cannot_be_taken_away_is_labelled_once(world: World, mon
     assert [e["event"] for e in world.log.entries] == ["feedback.added", "report.failed"]
 
 
-async def test_script_of_the_documentation_puts_mail_into_the_spool(world: World) -> None:
-    page = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"<!-- begin spool script.*?```\n(.*?)```", page, re.DOTALL)
+async def test_script_for_dovecot_puts_mail_into_the_spool(world: World) -> None:
+    path = Path(__file__).parents[2] / "deploy/dovecot/filterd/bin/filterd-spool"
+    script = path.read_text(encoding="utf-8")
     command = ["sh", "-c", script.replace("/var/spool/filterd", str(world.folder)), "filterd-spool", "spam", ANN]
     await asyncio.to_thread(partial(subprocess.run, command, input=MAIL % ONE.encode(), check=True))
     (path,) = (world.folder / "spam").iterdir()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from filterd import state
-from filterd.config import from_tree
-from filterd.errors import ConfigError
+from filterd.config import from_tree, load
+from filterd.errors import ConfigError, StateUnavailable
 from filterd.settings import Config
 
 
@@ -46,3 +48,25 @@ def test_state_folder_when_it_cannot_be_made_is_one_line(tmp_path: Path) -> None
 
     with pytest.raises(ConfigError, match=r"server\.state_dir: .*/file/state cannot be made"):
         state.prepare(_config(tmp_path / "file/state"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.EIO, StateUnavailable), (errno.ENOSPC, StateUnavailable), (errno.EACCES, ConfigError)]
+)
+def test_secret_when_the_disk_fails_is_not_the_operators_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    def fail(_path: Path) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+
+    with pytest.raises(kind, match=r"server\.secret: .*/secret cannot be read"):
+        state.secret_of(_config(tmp_path))
+
+
+def test_environment_of_the_trainer_is_no_setting() -> None:
+    """The units of retraining name its corpora there; what is near it and unknown is still refused."""
+    assert load(None, {"FILTERD_DATA": "/srv/corpora", "FILTERD_SERVER__WORKERS": "3"}).config.server.workers == 3
+    with pytest.raises(ConfigError, match="unknown setting dats"):
+        load(None, {"FILTERD_DATS": "/srv/corpora"})

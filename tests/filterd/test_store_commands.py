@@ -39,6 +39,8 @@ from filterd.store.sql import SqlStore
 from filterd.testing import a_scan, an_envelope
 from filterd.web.auth import identify
 
+pytestmark = pytest.mark.slow  # commands as processes
+
 RAW = b"Subject: =?utf-8?q?caf=C3=A9?= \x1b[31mred\r\nX-Evil: \x1b]0;title\x07\r\n\r\nbody \xff\r\n"
 HOLD = Decision(action=Action.QUARANTINE, reason=Reason.SPAM, scan=a_scan(0.97))
 ID = MessageId(f"{0xABC << 80:032x}")
@@ -297,6 +299,61 @@ def test_database_is_made_by_upgrade_and_checked(run: Run) -> None:
     assert run("db", "upgrade")[:2] == (0, f"at revision {newest()}\n")
     assert run("db", "current")[:2] == (0, f"at revision {newest()}, needs {newest()}\n")
     assert run("db", "check")[:2] == (0, "ok\n")
+
+
+@pytest.mark.usefixtures("held")
+def test_backup_is_restored_with_what_was_held(run: Run, state: Path) -> None:
+    """What came and went since then is forgotten."""
+    copy = state.parent / "copy.db"
+    code, out, _ = run("db", "backup", str(copy))
+    assert (code, out) == (0, f"{copy}: {copy.stat().st_size} bytes\n")
+    run("quarantine", "delete", ID)
+
+    assert run("db", "restore", str(copy))[:2] == (0, f"{state / 'filterd.db'}: as in {copy}\n")
+
+    assert [row["id"] for row in json.loads(run("quarantine", "list", "--json")[1])] == [ID]
+
+
+def test_downgrade_takes_the_tables_back_and_upgrade_brings_them_up(run: Run) -> None:
+    run("db", "upgrade")
+
+    assert run("db", "downgrade", "0006", "--yes")[:2] == (0, "at revision 0006\n")
+    assert run("db", "current")[1] == f"at revision 0006, needs {newest()}\n"
+    assert run("db", "check")[0] == 78
+    assert run("db", "upgrade")[1] == f"at revision {newest()}\n"
+
+
+@pytest.mark.parametrize("revision", ["0007", "9999", "base", "none"])
+def test_downgrade_to_where_no_way_leads_back_is_refused(run: Run, revision: str) -> None:
+    run("db", "upgrade")
+    run("db", "downgrade", "0006", "--yes")
+
+    code, _, err = run("db", "downgrade", revision, "--yes")
+
+    assert (code, err) == (2, f"filterd: the tables are at revision 0006 and cannot be taken back to {revision}\n")
+
+
+@pytest.mark.parametrize("command", [("restore", "x"), ("downgrade", "0001", "--yes")], ids=["restore", "downgrade"])
+def test_tables_are_not_exchanged_under_a_running_daemon(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("filterd.commands.ready.is_running", lambda _address: True)
+
+    assert run("db", *command)[::2] == (2, "filterd: stop the daemon first\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"), [("backup", "pg_dump"), ("restore", "pg_restore")], ids=["backup", "restore"]
+)
+def test_copies_of_postgresql_are_for_its_own_programs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, instead: str
+) -> None:
+    monkeypatch.setenv("FILTERD_STORE__URL", "postgresql://filterd@127.0.0.1:1/none")
+
+    code, _, err = run("db", command, "copy.db")
+
+    assert code == 2
+    assert instead in err
 
 
 @pytest.mark.usefixtures("held")

@@ -24,6 +24,8 @@ from filterd.web_settings import OidcSettings, WebSettings
 from tests.filterd.provider_mock import CLIENT_ID, Liar, a_key, address_in, consent, lying_provider, real_provider
 from tests.filterd.web_visitor import FAST, PASSWORD, House, Visitor, a_house
 
+pytestmark = pytest.mark.slow  # a provider that is a process
+
 ANN = "ann@example.org"
 VERIFIED = {"email": ANN, "email_verified": True}
 

@@ -231,6 +231,17 @@ async def test_raw_message_is_a_file_no_browser_opens(house: House) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_message_without_a_byte_is_there_like_any_other(house: House) -> None:
+    """Nothing between DATA and the dot is a message too: it can be looked at, downloaded, and is not called deleted."""
+    ann = await person(house, Role.USER)
+    await house.store.hold(an_envelope("eve@spam.example", ANN, id=nth(4)), b"", HOLD)
+
+    page, raw = await ann.get(f"/quarantine/{nth(4)}"), await ann.get(f"/quarantine/{nth(4)}/raw")
+
+    assert (page.status_code, raw.status_code, raw.content) == (200, 200, b"")
+    assert "deleted" not in page.text
+
+
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
@@ -246,6 +257,7 @@ async def test_raw_message_is_a_file_no_browser_opens(house: House) -> None:
         ({"since": "2999-01-01"}, set()),
         ({"until": "2999-01-01"}, {1, 2, 3}),
         ({"since": "not a day", "least": "x", "before": "y"}, {1, 2, 3}),
+        ({"since": "0001-01-01", "until": "9999-12-31"}, {1, 2, 3}),
         ({"state": "released"}, set()),
     ],
 )
@@ -255,6 +267,33 @@ async def test_list_is_filtered(house: House, filters: dict[str, str], found: se
     page = (await root.get(f"/quarantine?{urllib.parse.urlencode(filters)}")).text
 
     assert {n for n in (1, 2, 3) if f'href="/quarantine/{nth(n)}"' in page} == found
+
+
+@pytest.mark.parametrize(
+    ("zone", "told", "day"),
+    [
+        ("", "2026-01-01 00:00", "2026-01-01"),
+        ("America/New_York", "2025-12-31 19:00", "2025-12-31"),
+        ("Asia/Kolkata", "2026-01-01 05:30", "2026-01-01"),
+        ("Asia/Kolkata~-60", "2026-01-01 05:30", "2026-01-01"),
+        ("../../etc/passwd", "2026-01-01 00:00", "2026-01-01"),
+    ],
+)
+async def test_times_and_days_are_those_of_the_zone_that_the_browser_tells(
+    house: House, zone: str, told: str, day: str
+) -> None:
+    ann = await person(house, Role.USER)
+    if zone:
+        ann.client.cookies.set("zone", zone)
+
+    page = (await ann.get(f"/quarantine?since={day}&until={day}")).text
+    message = (await ann.get(f"/quarantine/{nth(1)}")).text
+
+    for shown in (page, message):
+        assert f'<time datetime="2026-01-01T00:00:00+00:00">{told}</time>' in shown
+        assert f"Times: {zone.partition('~')[0] if told[-5:] != '00:00' else 'UTC'}<" in shown
+    assert "etc/passwd" not in page
+    assert "data-row" not in (await ann.get(f"/quarantine?until=2025-12-{'31' if day > '2026' else '30'}")).text
 
 
 async def test_list_has_pages(house: House) -> None:

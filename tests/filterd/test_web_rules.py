@@ -86,6 +86,26 @@ async def test_several_senders_are_added_at_once_and_bad_ones_refused_altogether
         assert f"<td>{entry}</td>" in page
 
 
+async def test_lists_have_pages_and_are_searched_and_hide_no_threshold(house: House) -> None:
+    ann = await person(house, Role.USER)
+    await ann.post("/rules/threshold", {"scope": ANN, "at": "3"})
+    for start in (0, 40):
+        some = "\n".join(f"s{n}@list.example" for n in range(start, start + 40))
+        await ann.post("/rules/entry", {"scope": ANN, "kind": "deny", "entries": some})
+    await ann.post("/rules/entry", {"scope": ANN, "kind": "allow", "entries": "friend@b.example"})
+
+    first = (await ann.get(f"/rules?scope={ANN}")).text
+    older = first.split('rel="next"')[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    second = (await ann.get(older)).text
+    found = (await ann.get(f"/rules?scope={ANN}&find=S7@")).text
+
+    assert [page.count("@list.example</td>") for page in (first, second, found)] == [50, 30, 1]
+    assert [page.count("friend@b.example</td>") for page in (first, second, found)] == [1, 1, 0]
+    for page in (first, second, found):
+        assert "Back to what the house has set" in page
+    assert 'rel="next"' not in second
+
+
 async def test_rule_is_taken_back_by_those_whose_it_is(house: House) -> None:
     ann, mod = await person(house, Role.USER), await person(house, Role.MODERATOR)
     await ann.post("/rules/entry", {"scope": ANN, "kind": "allow", "entries": "a@b.example"})

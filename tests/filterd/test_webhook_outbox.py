@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from filterd.core.envelope import MessageId
-from filterd.errors import RelayUnavailable, StoreUnavailable
-from filterd.ports import ForwardRequest
+from filterd.errors import NotFound, RelayUnavailable, StoreUnavailable
+from filterd.ports import ForwardRequest, VerdictRow
 from tests.filterd.webhook_line import Line, header
 
 
@@ -83,6 +84,28 @@ async def test_forward_when_the_verdict_was_not_recorded_then_none_is_made_up() 
     (sent,) = line.forwarder.sent
     assert header(sent, "x-filterd-id") == "1" * 32
     assert header(sent, "x-filterd-verdict") == ""
+
+
+async def test_forward_when_the_verdict_comes_a_moment_late_then_the_customer_gets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line()
+    await line.call(line.sms_call("generic", "see you at noon"))
+    found: Callable[[MessageId], Awaitable[Sequence[VerdictRow]]] = line.store.verdicts
+    asked: list[MessageId] = []
+
+    async def late(id: MessageId) -> Sequence[VerdictRow]:
+        asked.append(id)
+        if len(asked) == 1:
+            raise NotFound("not yet")
+        return await found(id)
+
+    monkeypatch.setattr(line.store, "verdicts", late)
+
+    await line.work_all()
+
+    (sent,) = line.forwarder.sent
+    assert header(sent, "x-filterd-verdict") == "accept"
 
 
 async def test_run_when_a_message_is_received_then_the_worker_wakes_and_stops_cleanly() -> None:

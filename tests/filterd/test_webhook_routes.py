@@ -22,7 +22,7 @@ from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.request import WebhookRequest
 from filterd.edges.webhooks.routes import routes
-from filterd.settings import SmsSettings
+from filterd.sms_settings import SmsSettings
 
 BASE = "https://sms.example.com:8443/gateway/"
 TOKEN = "0123456789abcdef0123456789abcdef"

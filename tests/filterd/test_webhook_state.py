@@ -333,7 +333,7 @@ proves = pytest.mark.invariant("I1", "I3", "I9", "I10")
 FOUND_AS_IT_IS = [Phase.explicit, Phase.reuse, Phase.generate]
 TestSmsLine = proves(SmsLine.TestCase)
 TestSmsLine.settings = settings(max_examples=25, stateful_step_count=30, phases=FOUND_AS_IT_IS)
-TestLongSmsLine = pytest.mark.slow(proves(LongSmsLine.TestCase))
+TestLongSmsLine = pytest.mark.long(proves(LongSmsLine.TestCase))
 TestLongSmsLine.settings = settings(max_examples=200, stateful_step_count=50, phases=FOUND_AS_IT_IS)
 TestSqliteSmsLine = pytest.mark.slow(proves(SqliteSmsLine.TestCase))
 TestSqliteSmsLine.settings = settings(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +24,14 @@ from filterd.edges.webhooks.outbox import Outbox
 from filterd.edges.webhooks.providers import adapters_of
 from filterd.edges.webhooks.receive import Webhooks
 from filterd.edges.webhooks.request import WebhookRequest
+from filterd.errors import PayloadInvalid, TemporaryError
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.online import SiteWeights
 from filterd.log import AddressMask, Events
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline, Settings
 from filterd.ports import ForwardRequest
-from filterd.settings import SmsSettings
+from filterd.sms_settings import SmsSettings
 from filterd.testing import FakeScanner, FixedClock, MemoryStore
 
 BASE = "https://sms.example.com"
@@ -51,6 +53,24 @@ class RecordingForwarder:
         self.sent.append(request)
 
 
+class RecordingFetcher:
+    """Answers what ``answers`` has for a URL, an error included; what it has not does not exist."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+        self.answers: dict[str, bytes | Exception] = {}
+        self.asked: list[str] = []
+
+    async def fetch(self, url: str, is_usable: Callable[[bytes], bool]) -> None:
+        self.asked.append(url)
+        answer = self.answers.get(url, PayloadInvalid())
+        if isinstance(answer, Exception):
+            raise answer
+        if not is_usable(answer):
+            raise TemporaryError
+        self.known[url] = answer
+
+
 @dataclass
 class Line:
     """The SMS line on fakes, from the call to the customer's URL."""
@@ -61,6 +81,7 @@ class Line:
     clock: FixedClock = field(default_factory=FixedClock)
     scanner: FakeScanner = field(default_factory=FakeScanner)
     forwarder: RecordingForwarder = field(default_factory=RecordingForwarder)
+    fetcher: RecordingFetcher = field(default_factory=RecordingFetcher)
     metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
     store: Any = None
     """A ``SqlStore``; a ``MemoryStore`` where none is given."""
@@ -99,7 +120,7 @@ class Line:
             is_tagging_spam=self.settings.spam_delivery == "tag",
             retry_seconds=self.settings.forward_retry_seconds,
         )
-        adapters = adapters_of(self.settings)
+        adapters = adapters_of(self.settings, self.fetcher.known)
         self.outbox = Outbox(
             adapters=adapters,
             inbox=self.store,
@@ -116,13 +137,14 @@ class Line:
             inbox=self.store,
             judge=judge,
             wake_outbox=self.outbox.wake,
+            fetcher=self.fetcher,
             clock=self.clock,
             metrics=self.metrics,
             events=events,
         )
 
     async def call(self, request: WebhookRequest, seconds: float = 10.0) -> WebhookReply:
-        adapter = self.webhooks.adapter(request.url.rpartition("/")[2])
+        adapter = self.webhooks.adapter(request.url.partition("?")[0].rpartition("/")[2])
         assert adapter is not None
         return await self.webhooks.receive(adapter, request, asyncio.get_running_loop().time() + seconds)
 

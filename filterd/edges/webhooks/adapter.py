@@ -5,6 +5,7 @@ Adapters are pure: they are given the call, the configured URL and the time, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,13 +49,16 @@ class Adapter(Protocol):
         ...
 
     def verify(self, request: WebhookRequest, now: datetime) -> None:
-        """Raises SignatureInvalid, or Unsigned where the provider is known to try again with a signature."""
+        """Raises SignatureInvalid, or FetchNeeded for a certificate that is not at hand.
+
+        Raises Unsigned or CredentialsMissing where the provider is known to try again with what is missing.
+        """
         ...
 
     def parse(self, request: WebhookRequest, now: datetime) -> tuple[SmsPart, ...]:
         """The messages in a verified call; none for an event that is not an incoming message.
 
-        Raises PayloadInvalid.
+        Raises PayloadInvalid, or FetchNeeded.
         """
         ...
 
@@ -64,6 +68,17 @@ class Adapter(Protocol):
 
     def forward(self, part: SmsPart, now: datetime) -> ForwardRequest:
         """The call of ``deliver_url``, signed so that the customer's own check of the provider holds."""
+        ...
+
+
+class Fetcher(Protocol):
+    """Asks a provider for what its adapter needs, and keeps the answers where adapters look."""
+
+    async def fetch(self, url: str, is_usable: Callable[[bytes], bool]) -> None:
+        """Returns once the answer is at hand and ``is_usable``.
+
+        Raises PayloadInvalid if the provider has no such thing, TemporaryError if it cannot be asked now.
+        """
         ...
 
 

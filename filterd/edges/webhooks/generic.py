@@ -18,7 +18,7 @@ from filterd.edges.webhooks.request import WebhookRequest, is_same, json_object,
 from filterd.errors import ConfigError, SignatureInvalid
 from filterd.ports import ForwardRequest, SmsPart
 
-_PREFIX = "whsec_"
+PREFIX = "whsec_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +34,7 @@ class Generic:
 
     def verify(self, request: WebhookRequest, now: datetime) -> None:
         """Raises SignatureInvalid."""
-        id, timestamp = request.header("webhook-id"), request.header("webhook-timestamp")
-        if not id or not timestamp:
-            raise SignatureInvalid("webhook-id or webhook-timestamp is missing")
-        expected = signature(self.key, id, timestamp, request.body)
-        # The list is for key rotation: one entry that holds is enough.
-        if not any(is_same(expected, given) for given in request.header("webhook-signature").split(" ")):
-            raise SignatureInvalid("the signature does not match")
-        check_age(timestamp, now, self.clock_skew_seconds)
+        check_signature(self.key, request, now, self.clock_skew_seconds)
 
     def parse(self, request: WebhookRequest, now: datetime) -> tuple[SmsPart, ...]:
         """The message or part. Raises PayloadInvalid."""
@@ -74,6 +67,18 @@ class Generic:
         return ForwardRequest(method="POST", url=self.deliver_url, headers=headers, body=part.payload)
 
 
+def check_signature(key: bytes, request: WebhookRequest, now: datetime, skew_seconds: float) -> None:
+    """Raises SignatureInvalid unless the call is signed with ``key`` and recent."""
+    id, timestamp = request.header("webhook-id"), request.header("webhook-timestamp")
+    if not id or not timestamp:
+        raise SignatureInvalid("webhook-id or webhook-timestamp is missing")
+    expected = signature(key, id, timestamp, request.body)
+    # The list is for key rotation: one entry that holds is enough.
+    if not any(is_same(expected, given) for given in request.header("webhook-signature").split(" ")):
+        raise SignatureInvalid("the signature does not match")
+    check_age(timestamp, now, skew_seconds)
+
+
 def signature(key: bytes, id: str, timestamp: str, body: bytes) -> str:
     """``v1,`` and the base64 HMAC-SHA256 of ``id.timestamp.body``."""
     signed = f"{id}.{timestamp}.".encode("utf-8", "surrogateescape") + body
@@ -90,12 +95,12 @@ def signed_headers(key: bytes, id: str, now: datetime, body: bytes) -> tuple[tup
     )
 
 
-def key_of(secret: str) -> bytes:
-    """The key in ``whsec_<base64>``. Raises ConfigError."""
+def key_of(secret: str, setting: str = "sms.generic.secret") -> bytes:
+    """The key in ``whsec_<base64>``. Raises ConfigError naming the setting."""
     try:
-        key = base64.b64decode(secret.removeprefix(_PREFIX) + "==")
+        key = base64.b64decode(secret.removeprefix(PREFIX) + "==")
     except (binascii.Error, ValueError) as exc:
-        raise ConfigError("sms.generic.secret: not whsec_ followed by base64") from exc
+        raise ConfigError(f"{setting}: not whsec_ followed by base64") from exc
     if len(key) < 16:  # the specification asks for 24 to 64 bytes; below 16 a key can be guessed
-        raise ConfigError("sms.generic.secret: shorter than 16 bytes")
+        raise ConfigError(f"{setting}: shorter than 16 bytes")
     return key

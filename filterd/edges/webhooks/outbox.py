@@ -7,6 +7,7 @@ next worker repeats the step. Forwarding is at least once, with an idempotency k
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,8 +19,8 @@ from filterd.failpoints import failpoint
 from filterd.feedback_ports import FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, Forwarder, SmsInbox, SmsMessage
-from filterd.settings import SmsSettings
+from filterd.ports import Clock, Forwarder, SmsInbox, SmsMessage, VerdictRow
+from filterd.sms_settings import SmsSettings
 
 _BATCH = 16
 """Messages in hand at once."""
@@ -27,6 +28,7 @@ _IDLE_SECONDS = 5.0
 """Between looks for work that became due by itself: retries, ended leases, old partial messages."""
 _MAX_DELAY_SECONDS = 3600.0
 _LEASE_MARGIN_SECONDS = 30.0
+_GRACE_SECONDS = (0.0, 0.05, 0.2)
 _MAX_CALLS_PER_LEASE = 6
 """A lease lasts for this many calls of the customer's URL that time out."""
 
@@ -126,14 +128,21 @@ class Outbox:
     async def _verdict_headers(self, id: MessageId) -> tuple[tuple[str, str], ...]:
         """What the customer may act on. A verdict that was not recorded is not made up."""
         headers: tuple[tuple[str, str], ...] = (("x-filterd-id", str(id)),)
-        try:
-            row = (await self._ledger.verdicts(id))[-1]
-        except (NotFound, IndexError):
+        row = await self._verdict(id)
+        if row is None:
             return headers
         headers += (("x-filterd-verdict", row.action.value),)
         if row.probability is not None:
             headers += (("x-filterd-probability", f"{row.probability:.3f}"),)
         return headers
+
+    async def _verdict(self, id: MessageId) -> VerdictRow | None:
+        """It is recorded just after its message is handed on, which may be a moment too late for who asks at once."""
+        for seconds in _GRACE_SECONDS:
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(NotFound, IndexError):
+                return (await self._ledger.verdicts(id))[-1]
+        return None
 
     async def _postpone(self, message: SmsMessage, error: BaseException) -> None:
         """Try again later: the delay doubles with the age of the message, up to one hour."""

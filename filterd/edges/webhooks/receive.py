@@ -9,21 +9,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from filterd.clock import mint_id
 from filterd.core.envelope import MessageId
 from filterd.core.verdict import OutcomeKind
-from filterd.edges.webhooks.adapter import Adapter, WebhookReply
+from filterd.edges.webhooks.adapter import Adapter, Fetcher, WebhookReply
 from filterd.edges.webhooks.judge import SmsJudge
 from filterd.edges.webhooks.request import WebhookRequest
-from filterd.errors import FilterdError, PayloadInvalid, SignatureInvalid, TemporaryError, Unsigned
+from filterd.errors import (
+    CredentialsMissing,
+    FetchNeeded,
+    FilterdError,
+    PayloadInvalid,
+    SignatureInvalid,
+    TemporaryError,
+    Unsigned,
+)
 from filterd.failpoints import failpoint
 from filterd.log import Events
 from filterd.metrics import Metrics
 from filterd.ports import Arrival, Clock, SmsInbox, SmsMessage, SmsPart
 from filterd.replies import http_status
 
-_RETRY_AFTER_SECONDS = 30
+_HEADERS = {503: (("retry-after", "30"),), 401: (("www-authenticate", 'Basic realm="webhooks", charset="UTF-8"'),)}
+_MOST_FETCHES = 3
+"""Tries to read a call: as it is, with the certificate, and with the confirmation."""
 _RESULTS = {Arrival.COMPLETE: "accepted", Arrival.PARTIAL: "partial", Arrival.DUPLICATE: "duplicate"}
 
 
@@ -37,6 +48,7 @@ class Webhooks:
         inbox: SmsInbox,
         judge: SmsJudge,
         wake_outbox: Callable[[], None],
+        fetcher: Fetcher,
         clock: Clock,
         metrics: Metrics,
         events: Events,
@@ -45,6 +57,7 @@ class Webhooks:
         self._inbox = inbox
         self._judge = judge
         self._wake_outbox = wake_outbox
+        self._fetcher = fetcher
         self._clock = clock
         self._metrics = metrics
         self._events = events
@@ -59,8 +72,7 @@ class Webhooks:
         """The answer to one call, at the latest shortly after ``deadline`` (the event loop's time)."""
         try:
             now = self._clock.now()
-            adapter.verify(request, now)
-            parts = adapter.parse(request, now)
+            parts = await self._read(adapter, request, now, deadline)
             arrived = [await self._store(part, deadline) for part in parts]
         except FilterdError as exc:
             return self._refuse(adapter, exc)
@@ -80,6 +92,22 @@ class Webhooks:
             elif arrival is Arrival.DUPLICATE and adapter.is_redirecting:
                 is_ham = await self._recall(part, deadline)
         return adapter.reply(is_ham=is_ham)
+
+    async def _read(
+        self, adapter: Adapter, request: WebhookRequest, now: datetime, deadline: float
+    ) -> tuple[SmsPart, ...]:
+        """The messages of a genuine call; its provider is asked for what it takes to know."""
+        for _ in range(_MOST_FETCHES):
+            try:
+                adapter.verify(request, now)
+                return adapter.parse(request, now)
+            except FetchNeeded as needed:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await self._fetcher.fetch(needed.url, needed.is_usable)
+                except TimeoutError as exc:
+                    raise TemporaryError("the provider did not answer in time") from exc
+        raise TemporaryError("what was fetched was not kept")
 
     async def _store(self, part: SmsPart, deadline: float) -> tuple[Arrival, SmsMessage | None, SmsPart]:
         try:
@@ -130,12 +158,11 @@ class Webhooks:
 
 
 def _result(error: FilterdError) -> str:
-    if isinstance(error, SignatureInvalid | Unsigned):
+    if isinstance(error, SignatureInvalid | Unsigned | CredentialsMissing):
         return "bad_signature"
     return "bad_payload" if isinstance(error, PayloadInvalid) else "unavailable"
 
 
 def refusal(status: int, public: str) -> WebhookReply:
-    """A refusal with a constant text; 503 says when to try again."""
-    headers = (("retry-after", str(_RETRY_AFTER_SECONDS)),) if status == 503 else ()
-    return WebhookReply(status=status, body=f"{public}\n".encode(), headers=headers)
+    """A refusal with a constant text; 503 says when to try again, 401 how to sign in."""
+    return WebhookReply(status=status, body=f"{public}\n".encode(), headers=_HEADERS.get(status, ()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -64,6 +65,18 @@ def form_fields(encoded: str | bytes) -> tuple[tuple[str, str], ...]:
         raise PayloadInvalid("the form cannot be read") from exc
 
 
+def octet_fields(encoded: str | bytes) -> tuple[tuple[str, str], ...]:
+    """The same of a form that need not be UTF-8: every octet is one character (Latin-1).
+
+    Raises PayloadInvalid for more than 200 fields.
+    """
+    try:
+        text = encoded.decode("latin-1") if isinstance(encoded, bytes) else encoded
+        return tuple(parse_qsl(text, keep_blank_values=True, encoding="latin-1", max_num_fields=_MAX_FIELDS))
+    except ValueError as exc:
+        raise PayloadInvalid("the form cannot be read") from exc
+
+
 def unique_fields(fields: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """The fields by name. Raises PayloadInvalid if a name is there twice: readers would disagree about it."""
     by_name = dict(fields)
@@ -72,15 +85,33 @@ def unique_fields(fields: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return by_name
 
 
+def texts_of(octets: Mapping[str, str]) -> dict[str, str]:
+    """What ``octet_fields`` gave, read as UTF-8; what is none becomes replacement characters."""
+    return {name: value.encode("latin-1").decode("utf-8", "replace") for name, value in octets.items()}
+
+
 def json_object(body: bytes) -> dict[str, Any]:
     """The object in ``body``. Raises PayloadInvalid for anything else, duplicate keys and NaN included."""
-    try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as exc:
-        raise PayloadInvalid("the body is not a JSON object") from exc
+    value = _json(body)
     if not isinstance(value, dict):
         raise PayloadInvalid("the body is not a JSON object")
     return value
+
+
+def json_objects(value: object) -> tuple[dict[str, Any], ...]:
+    """The objects in a list, or in a body that is one. Raises PayloadInvalid for anything else."""
+    if isinstance(value, bytes):
+        value = _json(value)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise PayloadInvalid("not a list of JSON objects")
+    return tuple(value)
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise PayloadInvalid("the body is not JSON") from exc
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,6 +123,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def inner(value: object) -> dict[str, Any]:
+    """An object inside one. Raises PayloadInvalid."""
+    if not isinstance(value, dict):
+        raise PayloadInvalid("the body does not have the documented form")
+    return value
 
 
 def text_of(value: object) -> str:
@@ -119,6 +157,11 @@ def number_of(value: object, field: str) -> str:
     number = name_of(value, field)
     is_international = number.isascii() and number.isdigit() and 7 <= len(number) <= 15
     return f"+{number}" if is_international else number
+
+
+def with_query(url: str, query: str) -> str:
+    """``url`` with more query parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def part_of(number: object, total: object) -> tuple[int, int]:

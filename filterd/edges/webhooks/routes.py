@@ -17,7 +17,7 @@ from filterd.edges.webhooks.receive import Webhooks, refusal
 from filterd.edges.webhooks.request import WebhookRequest
 from filterd.errors import MessageTooLarge
 from filterd.replies import http_status
-from filterd.settings import SmsSettings
+from filterd.sms_settings import SmsSettings
 
 DEADLINE_SECONDS = 10.0
 """Providers give up after 4 to 15 seconds."""

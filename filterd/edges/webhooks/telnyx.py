@@ -10,14 +10,13 @@ import base64
 import binascii
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from filterd.edges.webhooks.adapter import WebhookReply, check_age
-from filterd.edges.webhooks.request import WebhookRequest, json_object, name_of, text_of
-from filterd.errors import ConfigError, PayloadInvalid, SignatureInvalid
+from filterd.edges.webhooks.request import WebhookRequest, inner, json_object, name_of, text_of
+from filterd.errors import ConfigError, SignatureInvalid
 from filterd.ports import ForwardRequest, SmsPart
 
 _HEADERS = ("telnyx-signature-ed25519", "telnyx-timestamp")
@@ -49,16 +48,16 @@ class Telnyx:
 
     def parse(self, request: WebhookRequest, now: datetime) -> tuple[SmsPart, ...]:
         """The message of a ``message.received`` event; none for other events. Raises PayloadInvalid."""
-        data = _object(json_object(request.body).get("data"))
+        data = inner(json_object(request.body).get("data"))
         if data.get("event_type") != "message.received":
             return ()
-        payload = _object(data.get("payload"))
+        payload = inner(data.get("payload"))
         to = payload.get("to")
-        recipient = _object(to[0]) if isinstance(to, list) and to else {}
+        recipient = inner(to[0]) if isinstance(to, list) and to else {}
         part = SmsPart(
             provider=self.name,
             provider_id=name_of(payload.get("id"), "payload.id"),
-            sender=name_of(_object(payload.get("from")).get("phone_number"), "payload.from"),
+            sender=name_of(inner(payload.get("from")).get("phone_number"), "payload.from"),
             recipient=name_of(recipient.get("phone_number"), "payload.to"),
             text=text_of(payload.get("text") or ""),
             received_at=now,
@@ -84,9 +83,3 @@ def public_key_of(encoded: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError) as exc:
         raise ConfigError("sms.telnyx.public_key: not a base64 Ed25519 public key of 32 bytes") from exc
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise PayloadInvalid("the event does not have the documented form")
-    return value

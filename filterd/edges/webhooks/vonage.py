@@ -7,19 +7,12 @@ is known to happen and is tried again, so it is answered 503 rather than 403.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 
 from filterd.edges.webhooks.adapter import WebhookReply, check_age
 from filterd.edges.webhooks.request import (
@@ -32,7 +25,9 @@ from filterd.edges.webhooks.request import (
     part_of,
     text_of,
     unique_fields,
+    with_query,
 )
+from filterd.edges.webhooks.tokens import claims_of, token, unverified_claims
 from filterd.errors import PayloadInvalid, SignatureInvalid, Unsigned
 from filterd.ports import ForwardRequest, SmsPart
 
@@ -71,7 +66,7 @@ class Vonage:
         check_age(str(fields.get("timestamp", "")), now, self.clock_skew_seconds)
 
     def _verify_token(self, encoded: str, request: WebhookRequest, now: datetime) -> None:
-        claims = _claims(encoded, self.signature_secret)
+        claims = claims_of(encoded, self.signature_secret)
         payload_hash = claims.get("payload_hash")
         if not isinstance(payload_hash, str) or not is_same(hashlib.sha256(request.body).hexdigest(), payload_hash):
             raise SignatureInvalid("the token is not about this body")
@@ -115,7 +110,7 @@ class Vonage:
             headers.append((name, f"Bearer {_renewed(value[len(_BEARER) :], self.signature_secret, now)}"))
         if part.payload:
             return ForwardRequest(method="POST", url=self.deliver_url, headers=tuple(headers), body=part.payload)
-        url = f"{self.deliver_url}{'&' if '?' in self.deliver_url else '?'}{part.query}"
+        url = with_query(self.deliver_url, part.query)
         return ForwardRequest(method="GET", url=url, headers=tuple(headers), body=b"")
 
 
@@ -128,11 +123,6 @@ def signature(secret: str, method: str, fields: Mapping[str, Any]) -> str:
     if method == "md5hash":
         return hashlib.md5(text + secret.encode(), usedforsecurity=True).hexdigest()  # noqa: S324  # the provider's scheme
     return hmac.new(secret.encode(), text, method).hexdigest()
-
-
-def token(secret: str, claims: Mapping[str, Any]) -> str:
-    """An HS256 token."""
-    return jwt.encode({"alg": "HS256"}, dict(claims), OctKey.import_key(secret.encode()), algorithms=["HS256"])
 
 
 def _kept_token(request: WebhookRequest) -> tuple[tuple[str, str], ...]:
@@ -156,21 +146,6 @@ def _parameters(request: WebhookRequest) -> dict[str, Any]:
     return dict(unique_fields(form_fields(request.body)))
 
 
-def _claims(encoded: str, secret: str) -> dict[str, Any]:
-    """The claims of a valid token. Raises SignatureInvalid."""
-    last = encoded.rpartition(".")[2]
-    try:
-        raw = base64.urlsafe_b64decode(last + "=" * (-len(last) % 4))
-        decoded = jwt.decode(encoded, OctKey.import_key(secret.encode()), algorithms=["HS256"])
-    except (JoseError, binascii.Error, ValueError, RecursionError) as exc:
-        raise SignatureInvalid("the token does not hold") from exc
-    if base64.urlsafe_b64encode(raw).decode().rstrip("=") != last:
-        raise SignatureInvalid("the token's signature is not canonical base64url")
-    return decoded.claims
-
-
 def _renewed(encoded: str, secret: str, now: datetime) -> str:
     """The claims of a token that was verified when it came, issued now."""
-    payload = encoded.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return token(secret, {**claims, "iat": int(now.timestamp())})
+    return token(secret, {**unverified_claims(encoded), "iat": int(now.timestamp())})

@@ -7,17 +7,40 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from filterd.account_names import addresses_of, domains_of, login_of, made_password, own_addresses
 from filterd.account_ports import Account
 from filterd.core.access import Role
+from filterd.core.digest import Schedule
 from filterd.errors import NotFound
 from filterd.web.api.document import problems
 from filterd.web.api.parts import AdminToken, Body, parts_of, text_of
+from filterd.web.catalogue import LANGUAGES
+from filterd.zones import known_zone
 
 _MOST = 200
 Names = Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=_MOST)]
+
+
+def _schedule(text: str) -> str:
+    """Raises ValueError."""
+    if text:
+        known_zone(Schedule.of(text).zone)
+    return text
+
+
+def _language(text: str) -> str:
+    """Raises ValueError."""
+    if text and text not in LANGUAGES:
+        raise ValueError(f"must be one of {', '.join(LANGUAGES)}, or empty")
+    return text
+
+
+Digest = Annotated[str, Field(max_length=100), AfterValidator(_schedule)]
+"""``daily 07:00 Europe/Berlin``; ``off``, ``daily``, ``workdays`` or ``weekly``. Empty: as everybody's."""
+Language = Annotated[str, Field(max_length=10), AfterValidator(_language)]
+"""Of the pages and digests; empty follows the browser."""
 
 
 class AccountIn(Body):
@@ -40,6 +63,8 @@ class AccountChangeIn(Body):
     addresses: Names | None = None
     domains: Names | None = None
     disabled: bool | None = None
+    language: Language | None = None
+    digest: Digest | None = None
 
 
 class AccountOut(BaseModel):
@@ -50,6 +75,8 @@ class AccountOut(BaseModel):
     addresses: tuple[str, ...]
     domains: tuple[str, ...]
     language: str
+    digest: str
+    """When they are told what is held; empty where that is as everybody's."""
     disabled: bool
     has_password: bool
     created_at: datetime
@@ -109,7 +136,7 @@ async def add_account(request: Request, body: AccountIn, token: AdminToken) -> A
 
 
 async def change_account(request: Request, name: AccountName, body: AccountChangeIn, token: AdminToken) -> AccountOut:
-    """Change an account; its sessions end."""
+    """Change an account; its sessions end unless only the language or the digest changed."""
     parts = parts_of(request)
     before = await _meant(request, name)
     changed = replace(
@@ -118,6 +145,8 @@ async def change_account(request: Request, name: AccountName, body: AccountChang
         addresses=before.addresses if body.addresses is None else addresses_of(body.addresses),
         domains=before.domains if body.domains is None else domains_of(body.domains),
         is_disabled=before.is_disabled if body.disabled is None else body.disabled,
+        language=before.language if body.language is None else body.language,
+        digest=before.digest if body.digest is None else _digest(body.digest),
     )
     await parts.accounts.change_account(changed, token.name)
     return _shown(changed)
@@ -136,6 +165,10 @@ async def _meant(request: Request, name: str) -> Account:
     return account
 
 
+def _digest(text: str) -> Schedule | None:
+    return Schedule.of(text) if text else None
+
+
 def _shown(account: Account) -> AccountOut:
     return AccountOut(
         name=text_of(account.name),
@@ -143,6 +176,7 @@ def _shown(account: Account) -> AccountOut:
         addresses=tuple(map(text_of, account.addresses)),
         domains=tuple(map(text_of, account.domains)),
         language=account.language,
+        digest=str(account.digest or ""),
         disabled=account.is_disabled,
         has_password=bool(account.password_hash),
         created_at=account.created_at,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 
 from filterd.core.bundle_report import BundleReport
 from filterd.core.envelope import Channel
@@ -14,7 +15,7 @@ from filterd.inference.shelf import Shelf, Standing, Version, papers_of
 from filterd.model_ports import Trial
 from filterd.promotion import Change
 from filterd.web.api.document import problems
-from filterd.web.api.parts import AdminToken, Body, parts_of
+from filterd.web.api.parts import MAX_PAGE, AdminToken, Body, parts_of
 from filterd.web.model_parts import ModelParts, carried_out
 
 
@@ -87,6 +88,24 @@ class VersionDetailOut(VersionOut):
     gate: tuple[GateOut, ...]
 
 
+class DisagreementOut(BaseModel):
+    """A message that the candidate would have treated otherwise; its label helps to decide between them."""
+
+    model_config = ConfigDict(from_attributes=True)
+    message: str
+    candidate: str
+    candidate_probability: float
+    incumbent: str
+    incumbent_probability: float
+    seen_at: datetime
+
+
+class DisagreementsOut(BaseModel):
+    """What the trial found, the latest first; empty where nothing is on trial."""
+
+    disagreements: tuple[DisagreementOut, ...]
+
+
 class PromoteIn(Body):
     """Which bundle to put into service."""
 
@@ -130,6 +149,7 @@ def model_routes() -> APIRouter:
     router.add_api_route("/models/{channel}/rollback", roll_back, methods=["POST"], responses=errors)
     router.add_api_route("/models/{channel}/trial", begin_trial, methods=["POST"], responses=errors)
     router.add_api_route("/models/{channel}/trial", end_trial, methods=["DELETE"], responses=errors)
+    router.add_api_route("/models/{channel}/trial/disagreements", list_disagreements, methods=["GET"])
     return router
 
 
@@ -176,6 +196,18 @@ async def begin_trial(request: Request, channel: Channel, body: TrialIn, token: 
 async def end_trial(request: Request, channel: Channel, token: AdminToken) -> ChangedOut:
     """Try nothing any more; the id is empty where nothing was tried."""
     return _changed(await carried_out(parts_of(request).models.promoter.end_trial(channel, token.name)))
+
+
+async def list_disagreements(
+    request: Request,
+    channel: Channel,
+    token: AdminToken,  # noqa: ARG001  # checked on the way in
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> DisagreementsOut:
+    """Messages that the bundle on trial would have treated otherwise; label them with ``POST /feedback``."""
+    models = parts_of(request).models
+    found = await models.disagreements(await models.shelf(channel), limit)
+    return DisagreementsOut(disagreements=tuple(map(DisagreementOut.model_validate, found)))
 
 
 def _changed(change: Change) -> ChangedOut:

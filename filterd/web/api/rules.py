@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 from filterd.core.overlay import (
@@ -20,12 +20,14 @@ from filterd.core.overlay import (
     known_threshold,
 )
 from filterd.core.policy import Threshold
+from filterd.core.threshold_preview import PREVIEW_DAYS
 from filterd.ports import Scope, Token
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin, RuleRow
 from filterd.web.api.document import problems
 from filterd.web.api.parts import MAX_PAGE, Body, RulesToken, message_id, parts_of
 from filterd.web.auth import may
+from filterd.web.outlook import looked_back
 
 _LARGEST_ID = 2**63 - 1
 
@@ -114,10 +116,33 @@ class RulePage(BaseModel):
     """What to give as ``before`` for the next page."""
 
 
+class PositionOut(BaseModel):
+    """What a threshold would have done with the messages of the last days."""
+
+    model_config = ConfigDict(from_attributes=True)
+    threshold: float
+    held: int
+    """Messages at or above it."""
+    held_wanted: int
+    """Those of them that people released or called ham."""
+    passed_spam: int
+    """Messages below it that people reported as spam."""
+
+
+class PreviewOut(BaseModel):
+    """Every position of the slider."""
+
+    days: int
+    messages: int
+    """Scored messages of these days; of more than 20,000 the newest."""
+    positions: tuple[PositionOut, ...]
+
+
 def rule_routes() -> APIRouter:
     """What is under /rules."""
     router = APIRouter()
     router.add_api_route("/rules", list_rules, methods=["GET"])
+    router.add_api_route("/rules/preview", preview, methods=["GET"])
     errors = problems(404, 409)
     again = {200: {"model": AddedOut, "description": "It stands already."}} | errors
     router.add_api_route("/rules", add_rule, methods=["POST"], status_code=201, responses=again)
@@ -138,6 +163,15 @@ async def list_rules(
     found = await book.list(scope=scope, has_revoked=revoked, before=before, limit=limit + 1)
     page = found[:limit]
     return RulePage(rules=tuple(map(shown, page)), next=page[-1].id if len(found) > limit else None)
+
+
+async def preview(request: Request, token: RulesToken, scope: Annotated[RuleScope, Query()] = "") -> PreviewOut:
+    """What other thresholds would have done for a scope in the last 30 days; of everybody with an empty one."""
+    _check(scope, token)
+    parts = parts_of(request)
+    found = await looked_back(parts.review, scope, parts.clock.now())
+    positions = tuple(map(PositionOut.model_validate, found))
+    return PreviewOut(days=PREVIEW_DAYS, messages=found[0].total, positions=positions)
 
 
 async def add_rule(
@@ -189,7 +223,7 @@ def shown(row: RuleRow) -> RuleOut:
 
 
 def _check(scope: str, token: Token) -> None:
-    """Rules for everybody are an administrator's."""
+    """What is everybody's is an administrator's."""
     if scope == EVERYBODY and not may(token, Scope.ADMIN):
         raise HTTPException(403)
 

@@ -36,7 +36,7 @@ async def _show(visit: Visit) -> Response:
     charts: Sequence[Drawn] = ()
     sums: Sequence[Counter[Action]] = ()
     if found.counts is not None:
-        charts = [draw(found.counts, now, texts) for draw in (by_hour, by_day)]
+        charts = [draw(found.counts, now, visit.zone, texts) for draw in (by_hour, by_day)]
         sums = tuple(totals(found.counts, hour_of(now) - past) for past in (DAY - HOUR, 7 * DAY - HOUR))
     return visit.page(
         "overview.html",

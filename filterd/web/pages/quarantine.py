@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -52,15 +50,15 @@ async def _list(visit: Visit) -> Response:
         limit=PAGE_ROWS + 1,
         **asked.query,
     )
-    found = await visit.parts.review.list_held(query)
-    count = await visit.parts.review.count_held(replace(query, before=None))
+    page = await visit.parts.review.page_held(query)
+    found = page.held
     return visit.page(
         "quarantine.html",
         asked={**asked.fields, "state": state.value},
         held=found[:PAGE_ROWS],
         reasons=REASONS,
-        count=count,
-        is_more=count >= COUNT_LIMIT,
+        count=page.count,
+        is_more=page.count >= COUNT_LIMIT,
         **asked.links(found[PAGE_ROWS - 1].id if len(found) > PAGE_ROWS else None),
     )
 
@@ -93,8 +91,6 @@ async def _why(visit: Visit, held: HeldMessage) -> Why | None:
 
 async def _read(parts: WebParts, held: HeldMessage) -> tuple[MailView | None, str]:
     """What is in it; or None and why not, as a key of the catalogue."""
-    if not held.raw:
-        return None, "gone"
     try:
         return await read_held(held, parts.reader), ""
     except Unscannable:
@@ -125,10 +121,7 @@ async def _raw(visit: Visit) -> Response:
 async def _readable(visit: Visit) -> HeldMessage:
     if not visit.person.may_read:
         raise NotFound("no such message")
-    held = await visit.parts.quarantine.held(message_id(visit), visit.person.reach)
-    if not held.raw:
-        raise NotFound("the body has been deleted")
-    return held
+    return await visit.parts.quarantine.held(message_id(visit), visit.person.reach)
 
 
 async def _act(visit: Visit) -> Response:

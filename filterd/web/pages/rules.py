@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from filterd.core.access import Person, Reach, Role
-from filterd.core.envelope import domain_of
+from filterd.core.access import Person, Role
 from filterd.core.overlay import EVERYBODY, OFF, ListEntry, ListKind, RuntimeRule, Thresholds
-from filterd.core.threshold_preview import POSITIONS, Outlook, outlooks
+from filterd.core.threshold_preview import POSITIONS, PREVIEW_DAYS, Outlook
 from filterd.errors import NotFound, UsageError
 from filterd.rule_ports import RuleRow
 from filterd.web.guard import Visit, visited
 from filterd.web.menu import roles_of
+from filterd.web.outlook import looked_back
 from filterd.web.parts import WebParts
 
-PREVIEW_DAYS = 30
-MOST_PREVIEWED = 20_000
-MOST_RULES = 1_000
+PAGE_ENTRIES = 50
 MAX_ENTRIES = 50
 """Entries added at once, one a line."""
+_MOST_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage:
+    """A page of one list of senders."""
+
+    rows: Sequence[RuleRow]
+    newest: str
+    """Address of the first page; empty on that page."""
+    older: str
+    """Address of the next page; empty on the last."""
 
 
 def rules_pages(parts: WebParts) -> list[Route]:
@@ -48,23 +58,36 @@ def scopes(person: Person) -> tuple[str, ...]:
 
 async def _show(visit: Visit) -> Response:
     scope = _scope(visit, visit.request.query_params.get("scope"))
-    rules = await visit.parts.rules.list(scope=scope, limit=MOST_RULES)
-    lists = {
-        kind: [row for row in rules if isinstance(row.given.rule, ListEntry) and row.given.rule.kind is kind]
-        for kind in ListKind
-    }
-    standing = next((row for row in rules if isinstance(row.given.rule, Thresholds)), None)
+    text = visit.request.query_params.get("find", "").strip()[:_MOST_CHARS]
+    lists = {kind: await _entries(visit, scope, kind, text) for kind in ListKind}
+    standing = await visit.parts.rules.thresholds(scope)
     position = _position(visit.request.query_params.get("at"), standing)
     return visit.page(
         "rules.html",
         scope=scope,
         scopes=scopes(visit.person),
         lists=lists,
+        find=text,
         standing=standing,
         position=position,
         positions=POSITIONS,
         outlook=await _outlook(visit, scope, position),
         days=PREVIEW_DAYS,
+    )
+
+
+async def _entries(visit: Visit, scope: str, kind: ListKind, text: str) -> ListPage:
+    """The page of one list that is asked for: the newest, or what comes behind ``allow_before`` and its like."""
+    name = f"{kind.value}_before"
+    before = visit.request.query_params.get(name, "")
+    last = int(before) if _is_number(before) else None
+    rows = await visit.parts.rules.entries(scope, kind, text=text, before=last, limit=PAGE_ENTRIES + 1)
+    kept = rows[:PAGE_ENTRIES]
+    asked = {"scope": scope} | ({"find": text} if text else {})
+    return ListPage(
+        rows=kept,
+        newest="" if last is None else _address(asked, kind),
+        older=_address(asked | {name: str(kept[-1].id)}, kind) if len(rows) > PAGE_ENTRIES else "",
     )
 
 
@@ -83,10 +106,8 @@ async def _preview(visit: Visit) -> Response:
 
 async def _outlook(visit: Visit, scope: str, position: int) -> Outlook:
     """What the threshold at this position would have done; the one behind the last holds nothing."""
-    since = visit.parts.clock.now() - timedelta(days=PREVIEW_DAYS)
-    judged = await visit.parts.review.judged(_reach(scope), since, most=MOST_PREVIEWED)
     at = POSITIONS[position] if position < len(POSITIONS) else 2.0
-    return outlooks(judged, (at,))[0]
+    return (await looked_back(visit.parts.review, scope, visit.parts.clock.now(), (at,)))[0]
 
 
 async def _set_threshold(visit: Visit) -> Response:
@@ -94,7 +115,7 @@ async def _set_threshold(visit: Visit) -> Response:
     position = _position(visit.field("at"), None)
     at = POSITIONS[position] if position < len(POSITIONS) else OFF
     await _give(visit, [Thresholds.of(scope, quarantine_at=at)])
-    return visit.done("threshold", 1, began, _address(scope))
+    return visit.done("threshold", 1, began, _address({"scope": scope}))
 
 
 async def _add_entries(visit: Visit) -> Response:
@@ -109,7 +130,7 @@ async def _add_entries(visit: Visit) -> Response:
     except ValueError as exc:
         raise UsageError(str(exc)) from None
     await _give(visit, entries)
-    return visit.done(kind.value, len(entries), began, _address(scope))
+    return visit.done(kind.value, len(entries), began, _address({"scope": scope}))
 
 
 async def _give(visit: Visit, rules: Sequence[RuntimeRule]) -> None:
@@ -120,7 +141,7 @@ async def _give(visit: Visit, rules: Sequence[RuntimeRule]) -> None:
 async def _revoke(visit: Visit) -> Response:
     began = visit.parts.clock.now()
     number = visit.field("rule")
-    if not number.isascii() or not number.isdigit() or len(number) > 18:
+    if not _is_number(number):
         raise NotFound("no such rule")
     row = await visit.parts.rules.find(int(number))
     scope = row.given.rule.scope
@@ -128,7 +149,7 @@ async def _revoke(visit: Visit) -> Response:
         # The same as for one that is not there.
         raise NotFound("no such rule")
     await visit.parts.rule_desk.take_back(row.id, visit.person.name)
-    return visit.done("revoked", 1, began, _address(scope))
+    return visit.done("revoked", 1, began, _address({"scope": scope}))
 
 
 def _scope(visit: Visit, asked: str | None) -> str:
@@ -143,13 +164,6 @@ def _scope(visit: Visit, asked: str | None) -> str:
     return asked
 
 
-def _reach(scope: str) -> Reach:
-    if scope == EVERYBODY:
-        return Reach(is_everybody=True)
-    is_address = bool(domain_of(scope)) or scope.isdigit()
-    return Reach(addresses=frozenset((scope,))) if is_address else Reach(domains=frozenset((scope,)))
-
-
 def _position(text: str | None, standing: RuleRow | None) -> int:
     """Of the slider, [0, len(POSITIONS)]: what is asked for, else what stands, else the middle."""
     if text is not None and text.isascii() and text.isdigit() and len(text) < 4:
@@ -162,5 +176,9 @@ def _position(text: str | None, standing: RuleRow | None) -> int:
     return POSITIONS.index(0.98)
 
 
-def _address(scope: str) -> str:
-    return f"/rules?{urllib.parse.urlencode({'scope': scope})}"
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _address(asked: Mapping[str, str], fragment: str = "") -> str:
+    return f"/rules?{urllib.parse.urlencode(asked)}" + (f"#{fragment}" if fragment else "")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from filterd.errors import FilterdError
 from filterd.ticket_desk import Errand, ErrandState
 from filterd.web.catalogue import LANGUAGES, texts_of
-from filterd.web.guard import error_page, is_own_request, texts_for
+from filterd.web.guard import error_page, is_own_request, texts_for, zone_for
 from filterd.web.parts import WebParts
 
 _STATUS = {ErrandState.EXPIRED: 410}
@@ -39,4 +39,6 @@ def ticket_pages(parts: WebParts) -> list[Route]:
 def _page(parts: WebParts, request: Request, errand: Errand) -> Response:
     texts = texts_of(errand.language) if errand.language in LANGUAGES else texts_for(parts, request)
     status = _STATUS.get(errand.state, 200)
-    return parts.renderer.page("ticket.html", texts, status, errand=errand, verb=errand.ticket.verb, notice=None)
+    return parts.renderer.page(
+        "ticket.html", texts, status, zone=zone_for(request), errand=errand, verb=errand.ticket.verb, notice=None
+    )

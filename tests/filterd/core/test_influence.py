@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filterd.core.campaigns import campaigns
 from filterd.core.envelope import Channel, MessageId
-from filterd.core.influence import Caps, counted, trust
+from filterd.core.influence import Caps, counted, trust, wavering
 from filterd.core.reported import Report
 from filterd.core.verdict import Label
-from filterd.fuzzy.campaigns import weights
+from filterd.fuzzy.campaigns import credits_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -95,7 +96,61 @@ def test_weights_are_between_nothing_and_one_whatever_is_reported(labels: list[t
         for n, (who, is_spam, text) in enumerate(labels, 1)
     ]
 
-    found = weights(reports, Caps(reporter_daily=3))
+    found = credits_of(reports, Caps(reporter_daily=3))
 
     assert set(found) == {report.id for report in reports}
-    assert all(0 <= weight <= 1 for weight in found.values())
+    assert all(0 <= credit.weight <= 1 for credit in found.values())
+
+
+def test_c1_lies_that_come_first_leave_room_for_those_who_contradict_them() -> None:
+    """Each label has caps of its own, on a campaign as on a sender's mail."""
+    lies = [a_report(n, f"liar{n}", sender="news@shop.example") for n in range(1, 41)]
+    honest = [a_report(n, f"user{n}", Label.HAM, sender="news@shop.example") for n in range(41, 61)]
+
+    of_campaign = counted([[*lies, *honest]], Caps(campaign=20))
+    of_sender = counted([[report] for report in (*lies, *honest)], Caps(sender_daily=30))
+
+    assert of_campaign == frozenset([*range(1, 21), *range(41, 61)])
+    assert of_sender == frozenset([*range(1, 31), *range(41, 61)])
+
+
+def test_c1_liars_who_agree_are_contradicted_by_half_as_many() -> None:
+    lies = [a_report(n, f"liar{n}") for n in range(1, 5)]
+    honest = [a_report(n, f"user{n}", Label.HAM) for n in range(5, 8)]
+
+    assert set(trust([[*lies, *honest]])) == {report.reporter for report in lies}
+
+
+def said(reporter: str, campaign: int, labels: str) -> list[Report]:
+    """A label on each of so many near copies."""
+    of = {"s": Label.SPAM, "h": Label.HAM}
+    return [a_report(10 * campaign + n, reporter, of[label], campaign) for n, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("campaigns", "is_wavering"),
+    [
+        (["ss"] * 20, False),
+        (["sh"], False),
+        (["sh", "hs"], True),
+        (["sh", "hs"] + ["ss"] * 18, False),
+        (["sh", "hs"] + ["ss"] * 17, True),
+        (["s", "h"] * 10, False),
+    ],
+    ids=["never", "once", "twice of two", "a tenth", "more than a tenth", "nothing twice"],
+)
+def test_reporter_wavers_who_often_says_both_of_near_copies(campaigns: list[str], *, is_wavering: bool) -> None:
+    groups = [said("ann", number, labels) for number, labels in enumerate(campaigns, 1)]
+
+    assert wavering(groups) == (frozenset({"ann"}) if is_wavering else frozenset())
+
+
+def test_reporter_who_changes_a_label_or_contradicts_others_does_not_waver() -> None:
+    """A later label on the same message replaces the earlier one."""
+    changed = [
+        [replace(report, message=MessageId(f"{number:032x}")) for report in said("ann", number, "sh")]
+        for number in range(1, 9)
+    ]
+    others = [[*said("ann", n, "ss"), *said("bob", n, "hh")] for n in range(11, 19)]
+
+    assert wavering([*changed, *others]) == frozenset()

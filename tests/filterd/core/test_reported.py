@@ -25,6 +25,7 @@ def a_report(
     is_for_all: bool = False,
     weight: float = 1.0,
     message: int = 0,
+    is_wavering: bool = False,
 ) -> Report:
     return Report(
         id=id,
@@ -37,6 +38,7 @@ def a_report(
         given_at=datetime(2026, 1, 1, tzinfo=UTC),
         is_for_all=is_for_all,
         weight=weight,
+        is_wavering=is_wavering,
     )
 
 
@@ -151,6 +153,45 @@ def test_own_label_that_takes_another_on_the_same_message_back_replaces_it() -> 
 
     assert found == Reported(label=H, scope=ReportScope.RECIPIENT, reports=(3,))
     assert outvoted == Reported(label=S, scope=ReportScope.RECIPIENT, reports=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "sure", "label"),
+    [
+        ([S], None, S),
+        ([S], S, S),
+        ([S], H, None),
+        ([H], S, None),
+        ([H, S], H, None),
+        ([S, H], S, None),
+        ([S, S], H, S),
+        ([H, S, S], H, S),
+    ],
+    ids=["doubt", "agreed", "spam", "ham", "spam after ham", "ham after spam", "twice", "two of three"],
+)
+def test_own_label_of_a_waverer_is_heard_the_second_time_against_a_model_that_is_sure(
+    labels: list[Label], sure: Label | None, label: Label | None
+) -> None:
+    bob = "bob@corp.example"
+    own = [a_report(id, said, bob, reporter="bob", is_wavering=True) for id, said in enumerate(labels, 1)]
+
+    found = resolve(own, bob, AGREEMENT, sure)
+
+    assert (found.label if found is not None else None) is label
+
+
+def test_c1_ham_counts_for_others_where_a_third_say_so() -> None:
+    """To hold a wanted message is worse than to let spam in."""
+    lies = [a_report(id, weight=1.0) for id in range(1, 7)]
+    two, three = ([a_report(id, Label.HAM) for id in range(10, 10 + count)] for count in (2, 3))
+
+    assert [found.label for found in (resolve(lies, "eve@corp.example", AGREEMENT),) if found] == [Label.SPAM]
+    assert resolve([*lies[:5], *two], "eve@corp.example", AGREEMENT) == Reported(
+        label=Label.SPAM, scope=ReportScope.ALL, reports=(1, 2, 3, 4, 5)
+    )
+    found = resolve([*lies, *three], "eve@corp.example", AGREEMENT)
+    assert found == Reported(label=Label.HAM, scope=ReportScope.ALL, reports=(10, 11, 12))
+    assert resolve([*lies, *three], "eve@corp.example", AGREEMENT, Label.SPAM) is None
 
 
 def test_administrator_speaks_for_all_at_once_and_the_latest_word_counts() -> None:

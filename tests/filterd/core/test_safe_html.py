@@ -55,6 +55,7 @@ def test_safe_html_loses_no_text_of_what_is_too_deep() -> None:
         assert strangers(written) == []
 
 
+@pytest.mark.slow
 def test_b5_safe_html_is_capped_and_still_closed() -> None:
     written = safe_html("<p><b>" + "&" * MOST, MOST)
     many = safe_html("<table>" + "<tr><td>" * 60_000, MOST)

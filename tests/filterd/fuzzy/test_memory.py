@@ -14,7 +14,7 @@ from filterd.core.envelope import Channel, MessageId
 from filterd.core.fingerprint import fingerprint, lanes
 from filterd.core.near import NEAR_BITS, distance, is_near
 from filterd.core.near_table import FIRST_BITS, Table
-from filterd.core.reported import Report
+from filterd.core.reported import Credit, Report
 from filterd.core.verdict import Label
 from filterd.feedback_ports import ReportChange
 from filterd.fuzzy.memory import RETIRE_AFTER, ReportedMemory
@@ -93,6 +93,20 @@ def test_old_reports_are_forgotten() -> None:
 
     assert not memory.find(Channel.EMAIL, text_of(1))
     assert memory.find(Channel.EMAIL, text_of(2))
+
+
+def test_what_labels_count_for_outlives_reading_them_all_again() -> None:
+    """Until they are weighed again, a liar's would count in full."""
+    memory, report = ReportedMemory(), a_report(1, text_of(1))
+    memory.apply([change(report)])
+    credit = Credit(weight=0.2, is_wavering=True)
+    memory.weigh({1: credit, 9: credit})
+
+    memory.replace([report, a_report(2, text_of(2))])
+    memory.apply([change(report)])
+
+    found = [memory.find(Channel.EMAIL, text_of(id))[0] for id in (1, 2)]
+    assert [(each.weight, each.is_wavering) for each in found] == [(0.2, True), (1.0, False)]
 
 
 def test_report_retires_once_another_model_gets_its_copies_right() -> None:

@@ -13,7 +13,7 @@ from filterd.core.influence import Caps
 from filterd.core.reported import Agreement, Report, Reported, ReportScope, resolve
 from filterd.core.verdict import Label
 from filterd.feedback_ports import ReportChange
-from filterd.fuzzy.campaigns import weights
+from filterd.fuzzy.campaigns import credits_of
 from filterd.fuzzy.memory import ReportedMemory
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ class Site:
             )
             self._next += 1
             self.memory.apply([ReportChange(report=report, changed_at=NOW, is_standing=True)])
-        self.memory.weigh(weights(self.memory.newest(1_000), Caps()))
+        self.memory.weigh(credits_of(self.memory.newest(1_000), Caps()))
 
     def found(self, text: str, recipients: Sequence[str], sure: Label | None = None) -> list[Reported | None]:
         near = self.memory.find(Channel.EMAIL, text)

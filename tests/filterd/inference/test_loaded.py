@@ -224,3 +224,16 @@ def test_read_when_the_graph_gives_evidence_then_words_carry_it_beside_the_linea
     assert logit == pytest.approx(loaded.score(encoded.tokens))
     assert found["lottery"] == pytest.approx(linear + 0.5, abs=1e-3)
     assert found["hello"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_scan_when_a_trusted_server_found_something_has_signals_and_the_same_probability(tmp_path: Path) -> None:
+    """The policy is told, the model is not."""
+    folders = {EMAIL: write_bundle(tmp_path, EMAIL)}
+    raw = b"Authentication-Results: mx.example.net; dmarc=fail; spf=pass\r\n" + SPAM_MAIL
+    trusting, _ = Scorer.open(folders, LIMITS, trusted_authserv_ids=frozenset({"mx.example.net"}), keeps_inputs=True)
+    plain, _ = Scorer.open(folders, LIMITS, keeps_inputs=True)
+
+    told, untold = trusting.scan(EMAIL, raw), plain.scan(EMAIL, raw)
+
+    assert set(told.signals) - set(untold.signals) == {"dmarc_fail", "spf_pass"}
+    assert (told.logit, told.tokens) == (untold.logit, untold.tokens)

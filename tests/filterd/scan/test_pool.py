@@ -20,6 +20,8 @@ from filterd.scan.pool import PoolSettings, ScannerPool
 from filterd.testing import an_envelope
 from tests.filterd.tiny_bundle import HAM_MAIL, SPAM_MAIL, SPAM_SMS, write_bundle
 
+pytestmark = pytest.mark.slow  # scanner processes with the shipped graphs
+
 HOSTILE = "tests.filterd.scan.hostile_worker"
 MAIL = b"From: a@example.org\r\n\r\n%s\r\n"
 

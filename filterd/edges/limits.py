@@ -1,8 +1,10 @@
-"""How much the SMTP edge takes on at a time."""
+"""How much an edge takes on at a time."""
 
 from __future__ import annotations
 
 from collections import Counter
+
+from filterd.errors import Overloaded
 
 _UNDECLARED_BYTES = 65_536
 _STEP_BYTES = 1 << 20
@@ -77,3 +79,23 @@ class Budget:
     def release(self, reserved: int) -> None:
         """A message has left memory."""
         self._used -= reserved
+
+
+class Reservation:
+    """What one message takes of the budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._bytes = 0
+
+    def grow(self, size: int) -> None:
+        """Set aside room for ``size`` bytes in all. Raises Overloaded."""
+        grown = self._budget.grow(self._bytes, size)
+        if grown is None:
+            raise Overloaded("too many bytes in flight")
+        self._bytes = grown
+
+    def release(self) -> None:
+        """The message has left memory."""
+        self._budget.release(self._bytes)
+        self._bytes = 0

@@ -1,0 +1,1 @@
+"""Verifies DKIM signatures: keys from DNS."""
