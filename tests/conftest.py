@@ -20,6 +20,18 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 os.environ["PATH"] += f":{Path(__file__).parent.parent / '.servers' / 'bin'}"
 
 
+UNITS = ("tests/filterd/", "tests/house/", "tests/hostile/")
+OTHERS = ("slow", "real", "long")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what ``make check`` runs: by folder, before tests are chosen by their marks."""
+    for item in items:
+        if item.nodeid.startswith(UNITS) and not any(map(item.get_closest_marker, OTHERS)):
+            item.add_marker("unit")
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A command that runs in this process sets up logging for the process; the next test must not see it."""

@@ -24,6 +24,7 @@ from filterd.core.headers import Stamp
 from filterd.core.smtp_reply import Offers
 from filterd.core.verdict import Reply, Scan, Verdict
 from filterd.edges.smtp import SmtpEdge
+from filterd.errors import RelayAmbiguous
 from filterd.fuzzy.memory import ReportedMemory
 from filterd.inference.online import SiteWeights
 from filterd.inference.registry import packaged_models
@@ -74,6 +75,9 @@ class _Nowhere:
 
     async def send(self, _envelope: Envelope, _raw: bytes) -> Reply:
         return _OK
+
+    async def send_each(self, envelope: Envelope, _raw: bytes) -> list[Reply | RelayAmbiguous]:
+        return [_OK for _ in envelope.recipients]
 
     def abort(self) -> None:
         pass

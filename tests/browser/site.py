@@ -126,7 +126,7 @@ def fill(site: Site) -> None:
 
 @contextlib.contextmanager
 def tab(
-    browser: Browser, *, is_phone: bool = False, is_dark: bool = False, has_scripts: bool = True
+    browser: Browser, *, is_phone: bool = False, is_dark: bool = False, has_scripts: bool = True, zone: str = "UTC"
 ) -> Iterator[BrowserContext]:
     """A browser of its own."""
     size = {"width": 375, "height": 740} if is_phone else {"width": 1280, "height": 900}
@@ -135,6 +135,7 @@ def tab(
         color_scheme="dark" if is_dark else "light",
         java_script_enabled=has_scripts,
         locale="en-GB",
+        timezone_id=zone,
     )
     try:
         yield context

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -105,6 +107,16 @@ def test_pages_work_without_scripts(site: Site, browser: Browser) -> None:
         page.locator("[data-row] input").check()
         page.get_by_role("button", name="Release and teach").click()
         expect(page.get_by_role("status")).to_contain_text("near copies pass")
+
+
+def test_times_are_those_of_the_reader_s_clock_from_the_first_page_on(site: Site, browser: Browser) -> None:
+    with tab(browser, zone="Asia/Tokyo") as context:
+        page = site.sign_in(context, ANN).page
+        expect(page.locator("footer")).to_have_text("Times: Asia/Tokyo")
+        page.goto(f"{site.origin}/quarantine")
+        shown = page.locator("time").first
+        told = datetime.fromisoformat(shown.get_attribute("datetime") or "")
+        expect(shown).to_have_text(f"{told.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%d %H:%M}")
 
 
 def test_allowed_sender_passes_within_two_seconds_and_undone_is_held_again(site: Site, browser: Browser) -> None:
@@ -215,6 +227,8 @@ def test_moderator_sees_their_domain_and_no_other(site: Site, browser: Browser) 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("is_phone", [False, True], ids=["desktop", "phone"])
 def test_no_page_has_an_accessibility_fault(site: Site, browser: Browser, *, is_phone: bool, is_dark: bool) -> None:
+    many = tuple(f"{n}.{'long' * 10}@inbox.example" for n in range(60))
+    hold(site, "W" * 180, many, f"{'l' * 60}@{'label.' * 20}example", f"{'x' * 300} {SPAM}")
     with tab(browser, is_phone=is_phone, is_dark=is_dark) as context:
         root = site.sign_in(context, "root")
         page = root.page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
@@ -18,7 +20,7 @@ NARROW = {"width": 360, "height": 740}
 
 @pytest.mark.parametrize("look", [{}, {"is_dark": True}, {"is_phone": True}], ids=["light", "dark", "phone"])
 def test_pages_break_no_rule_of_accessibility_and_need_no_scrolling_sideways(
-    site: Site, browser: Browser, look: dict[str, bool]
+    site: Site, browser: Browser, look: dict[str, Any]
 ) -> None:
     with tab(browser, **look) as context:
         watched = site.sign_in(context, "root")

@@ -15,7 +15,7 @@ import pytest
 from filterd.demo.embedded import Ports, command
 from filterd.demo.sink import MailSink, on_a_thread
 from tests.filterd.digest_mailbox import parsed, text_of
-from tests.servers.gateway import Gateway, running, wait_until, write_settings
+from tests.servers.gateway import PATIENCE_SECONDS, Gateway, running, wait_until, write_settings
 
 BOB = "bob@example.net"
 SPAM = "From: Eve <eve@example.com>\r\nSubject: hello\r\n\r\nlottery winner\r\n"
@@ -60,10 +60,8 @@ def test_d10_held_message_is_told_of_once_and_released_once_by_its_link(gateway:
     with smtplib.SMTP("127.0.0.1", gateway.ports.smtp, local_hostname="client.example", timeout=30) as client:
         client.sendmail("eve@example.com", [BOB], SPAM)
     assert not delivered(gateway)
-    # The slot, and a look at the clock every half minute: twice the patience of other tests.
-    with contextlib.suppress(AssertionError):
-        wait_until(lambda: delivered(gateway))
-    wait_until(lambda: delivered(gateway), "the digest")
+    # The slot, and a look at the clock every half minute.
+    wait_until(lambda: delivered(gateway), "the digest", seconds=2 * PATIENCE_SECONDS)
 
     (mail,) = map(parsed, delivered(gateway))
     assert mail["to"] == BOB

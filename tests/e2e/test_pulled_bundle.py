@@ -22,6 +22,7 @@ from filterd.demo.sink import MailSink, on_a_thread
 from filterd.demo.webhook_client import signed_request
 from filterd.inference.registry import packaged_models
 from tests.servers import s3
+from tests.servers.log import events_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SECRET = "whsec_dGhpcyBpcyBhbiBpbnZlbnRlZCBzZWNyZXQgb2YgdGhlIHRlc3Rz"
@@ -79,9 +80,7 @@ def _judge_both(tmp_path: Path, extra: str, *, promote: tuple[tuple[str, ...], .
         with daemon(config, ports, tmp_path / "log"):
             _send_both(ports)
             metrics = _page(f"http://127.0.0.1:{ports.admin}/metrics")
-    lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
-    judged = [json.loads(line) for line in lines if '"message.judged"' in line]
-    models = {event["channel"]: event["model"] for event in judged}
+    models = {event["channel"]: event["model"] for event in events_in(tmp_path / "log", "message.judged")}
     for channel, model in models.items():
         assert f'filterd_model_info{{channel="{channel}",model_id="{model}"}} 1.0' in metrics
     return models

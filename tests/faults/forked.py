@@ -68,9 +68,6 @@ class Nursery:
     def __init__(self, path: Path) -> None:
         self._loaded = configuration.load(path, {})
         self._listeners = [each for each in bind_all(self._loaded.config) if each.edge != "admin"]
-        self._sockets = [
-            {"edge": each.edge, "address": each.address, "fd": each.socket.fileno()} for each in self._listeners
-        ]
         self._pid = 0
         self._control: socket.socket | None = None
 
@@ -104,14 +101,15 @@ class Nursery:
                 bad_disk.submit(about)
             code = 1
             with contextlib.suppress(KeyboardInterrupt):
-                code = uvloop.run(worker._run(theirs.detach()))
+                code = uvloop.run(worker.serve([theirs.detach(), *(each.socket.fileno() for each in self._listeners)]))
             os._exit(code)
         theirs.close()
         if os.environ.get(_DISK):
             bad_disk.decide(here, Path(os.environ[failpoints.VARIABLE]))
         about.close()
         here.close()
-        self._say(kind="start", worker="w0", config=self._loaded.tree, sockets=self._sockets)
+        edges = [each.edge for each in self._listeners]
+        self._say(kind="start", worker="w0", environ=dict(os.environ), config=self._loaded.tree, edges=edges)
 
 
 class Forks:

@@ -35,6 +35,8 @@ ROUND = 500
 LONGEST_LIFE_SECONDS = 0.3
 """Longest time between a worker's first answer and its end."""
 _LARGE = 100_000
+_MANY = 100_000
+"""Attempts; patience ends before."""
 _PATIENCE_SECONDS = 120.0
 
 
@@ -103,7 +105,7 @@ class Load:
             number = next(self._numbers)
             nature = Nature.SPAM if number % 2 else Nature.HAM
             letter = Letter(token=f"{self._name}{number}", nature=nature, size=0 if number % 20 else _LARGE)
-            await self._rig.sender.deliver(letter, tries=1000, pause_seconds=0.05)
+            await self._rig.sender.deliver(letter, tries=_MANY, pause_seconds=0.05)
             self._acked.set()
 
 

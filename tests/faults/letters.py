@@ -72,12 +72,12 @@ def delivered_from(raw: bytes, letters: dict[str, Letter]) -> Delivered:
     return Delivered(token=token, status=status, is_intact=is_intact)
 
 
-def record_from(line: dict[str, Any]) -> Record | None:
-    """The ledger's line for a line of the gateway's log; None where it is about no letter."""
-    domain = str(line["sender"]).partition(":")[0]
+def record_from(event: dict[str, Any]) -> Record | None:
+    """The ledger's line for a judged message in the gateway's log; None where it is about no letter."""
+    domain = str(event["sender"]).partition(":")[0]
     if not domain.endswith(_DOMAIN):
         return None
-    return Record(token=domain.removesuffix(_DOMAIN), id=line["id"], outcome=line["outcome"])
+    return Record(token=domain.removesuffix(_DOMAIN), id=event["id"], outcome=event["outcome"])
 
 
 def held_from(raw: bytes, letters: dict[str, Letter]) -> Held:

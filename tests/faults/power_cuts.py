@@ -3,12 +3,12 @@
     python -m tests.faults.power_cuts 1000              SQLite and PostgreSQL by turns, in rounds of 100; as root
     python -m tests.faults.power_cuts 100 --store sqlite
 
-The state folder or the data folder of PostgreSQL is on a disk of its own (``disk.py``); the next hop, the customer, the
-senders and the provider are other machines, which the cut does not reach. Ten senders of mail and two of SMS repeat
-each message until it is taken. The power is cut at a moment drawn at random, one time in ten while the machine starts;
-the processes on it are stopped a moment before and killed after. Then the disk is mounted again, and database and
-worker start on what is left. Where there is PostgreSQL, every other cut is of the database's machine alone, and the
-worker lives on. As in ``kills.py`` the workers are made by fork.
+The state folder, or instead of it the data folder of PostgreSQL, is on a disk of its own (``disk.py``); the next hop,
+the customer, the senders and the provider are other machines, which the cut does not reach. Ten senders of mail and two
+of SMS repeat each message until it is taken. The power is cut at a moment drawn at random, one time in ten while the
+machine starts; the processes on it are stopped a moment before and killed after. Then the disk is mounted again, and
+database and worker start on what is left. Where there is PostgreSQL, every other cut is of the database's machine
+alone, and the worker lives on. As in ``kills.py`` the workers are made by fork.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def play(name: str, cuts: int, seed: int, make: Callable[[Rig], AbstractContextM
         server_on(on, name) as server,
         installed(
             Path(folder),
-            state=on.folder / "state",
+            state=on.folder / "state" if name == "sqlite" else None,
             extra=texts.settings(customer),
             url=server.url if server else "",
         ) as rig,

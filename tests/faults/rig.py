@@ -25,8 +25,9 @@ from filterd.store.sql import open_store
 from tests.faults.ledger import Audit, Record, audit
 from tests.faults.letters import Letter, delivered_from, held_from, record_from, token_in
 from tests.faults.sender import Sender
-from tests.servers import processes
-from tests.servers.gateway import Gateway, running, write_settings
+from tests.servers.gateway import LOOPBACK, Gateway, running, write_settings
+from tests.servers.log import events_in
+from tests.servers.networks import Network
 
 SMTP_LIMITS = """
 next_hop_timeout_seconds = 1.0
@@ -48,9 +49,14 @@ IN_CUSTODY = tuple(state.value for state in (HeldState.PENDING, HeldState.HELD, 
 class RecordingHop(MailSink):
     """A next hop that keeps what it took in memory, in the process that audits."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = LOOPBACK) -> None:
         super().__init__(Path(os.devnull).parent)
+        self._address = address
         self.taken: list[bytes] = []
+
+    async def start(self, host: str = "", port: int = 0) -> int:
+        """Listen; the port in use."""
+        return await super().start(host or self._address, port)
 
     def _keep(self, raw: bytes) -> None:
         self.count += 1
@@ -67,6 +73,8 @@ class Rig:
     hop: RecordingHop
     sender: Sender
     failpoints: Path
+    network: Network | None = None
+    """Its own; None where it shares this machine's."""
     gateways: list[Gateway] = field(default_factory=list)
 
     @property
@@ -79,7 +87,15 @@ class Rig:
         """The daemon until the end of the block; killed without ceremony if the block fails or kills it."""
         # Compiled files are kept even where the tests are told not to: a daemon that is killed starts often.
         environ = {VARIABLE: str(self.failpoints), "PYTHONDONTWRITEBYTECODE": ""}
-        with running(self.root, self.config, self.ports, environ=environ, is_ready_needed=is_ready_needed) as gateway:
+        with running(
+            self.root,
+            self.config,
+            self.ports,
+            environ=environ,
+            is_ready_needed=is_ready_needed,
+            under=self.network.enter if self.network else (),
+            address=self.sender.address,
+        ) as gateway:
             self.gateways.append(gateway)
             yield gateway
 
@@ -95,7 +111,7 @@ class Rig:
 
     def scanners(self) -> list[int]:
         """Process ids of the scanners that run now."""
-        return [pid for worker in self.gateway.workers() for pid in processes.children(worker)]
+        return self.gateway.scanners()
 
     def held_bodies(self) -> list[bytes]:
         """The bodies of the mail in custody."""
@@ -112,10 +128,8 @@ class Rig:
 
     def records(self) -> list[Record]:
         """What the log says became of each message: one line each, written before the sender hears of it."""
-        # What follows the last line end is still being written.
-        lines = (self.root / "log").read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()
-        judged = [json.loads(line) for line in lines if '"message.judged"' in line]
-        return [record for line in judged if (record := record_from(line)) is not None]
+        judged = events_in(self.root / "log", "message.judged")
+        return [record for event in judged if (record := record_from(event)) is not None]
 
     def audit(self, only: Letter | None = None) -> Audit:
         """What does not add up so far; with one letter only, or with all."""
@@ -134,23 +148,41 @@ class Rig:
 
 @contextmanager
 def installed(
-    root: Path, *, workers: int = 1, smtp: str = "", extra: str = "", url: str = "", state: Path | None = None
+    root: Path,
+    *,
+    workers: int = 1,
+    smtp: str = "",
+    extra: str = "",
+    url: str = "",
+    state: Path | None = None,
+    network: Network | None = None,
 ) -> Iterator[Rig]:
     """A configured installation whose daemon does not run yet; its next hop does.
 
     ``smtp`` and ``extra`` are more lines for that section and for the end of the configuration; ``url`` names a
-    database other than SQLite, ``state`` a state folder elsewhere than in ``root``.
+    database other than SQLite, ``state`` a state folder elsewhere than in ``root``, ``network`` one of its own.
     """
-    hop = RecordingHop()
+    ours, theirs = (network.mail.ours, network.mail.theirs) if network else (LOOPBACK, LOOPBACK)
+    if network:
+        smtp += f'relay_networks = ["{ours}/32"]\n'
+    hop = RecordingHop(ours)
     ports = Ports.free()
     with ExitStack() as stack:
         next_hop = stack.enter_context(on_a_thread(hop))
-        config = write_settings(root, ports, next_hop=next_hop, workers=workers, state=state)
+        config = write_settings(root, ports, next_hop=next_hop, workers=workers, state=state, ours=ours, theirs=theirs)
         text = config.read_text(encoding="utf-8").replace("[models]", f"{SMTP_LIMITS}{smtp}\n[models]")
         config.write_text(f"{text}{LIMITS}url = {json.dumps(url)}\n{extra}", encoding="utf-8")
         failpoints = root / "failpoints"
         failpoints.mkdir()
-        yield Rig(root=root, ports=ports, config=config, hop=hop, sender=Sender(port=ports.smtp), failpoints=failpoints)
+        yield Rig(
+            root=root,
+            ports=ports,
+            config=config,
+            hop=hop,
+            sender=Sender(port=ports.smtp, address=theirs),
+            failpoints=failpoints,
+            network=network,
+        )
         shutil.rmtree(failpoints, ignore_errors=True)
 
 

@@ -64,15 +64,15 @@ BUGS = (
     Bug(
         name="500 for an exception",
         path="filterd/edges/smtp.py",
-        text="                code=TEMPORARY.code, enhanced=TEMPORARY.enhanced, lines",
-        wrong='                code=500, enhanced="5.3.0", lines',
+        text="Reply(code=TEMPORARY.code, enhanced=TEMPORARY.enhanced, lines",
+        wrong='Reply(code=500, enhanced="5.3.0", lines',
         tests=(f"{_POINTS}[sqlite-fail-pipeline.scanned-ham]",),
     ),
     Bug(
         name="no shield around the commit",
         path="filterd/edges/smtp_session.py",
-        text="reply = await asyncio.shield(task)",
-        wrong="reply = await task",
+        text="replies = await asyncio.shield(task)",
+        wrong="replies = await task",
         tests=("tests/filterd/test_edges_smtp_failures.py::test_a16_client_gone_after_the_dot_changes_nothing",),
     ),
     Bug(
@@ -88,8 +88,12 @@ BUGS = (
     Bug(
         name="forged headers kept in the fail-open path",
         path="filterd/core/headers.py",
-        text="    if any(word in bare for word in _SUSPECT):",
-        wrong="    if decision.scan is not None and any(word in bare for word in _SUSPECT):",
+        text="    return splice(raw, lines, decision.subject_tag, settings)\n",
+        wrong=(
+            "    if decision.scan is None:\n"
+            "        return b''.join(f'{line}\\r\\n'.encode() for line in lines) + raw\n"
+            "    return splice(raw, lines, decision.subject_tag, settings)\n"
+        ),
         tests=("tests/filterd/test_core_headers.py",),
     ),
     Bug(

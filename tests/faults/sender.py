@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from tests.faults.ledger import Attempt, Told
 from tests.faults.letters import RECIPIENT, Letter
+from tests.servers.gateway import LOOPBACK
 
 PATIENCE_SECONDS = 15.0
 """Longest wait for one reply: longer than any limit of the configuration under test."""
@@ -52,6 +53,7 @@ class Sender:
     """Sends letters to a port."""
 
     port: int
+    address: str = LOOPBACK
     attempts: list[Attempt] = field(default_factory=list)
     letters: dict[str, Letter] = field(default_factory=dict)
 
@@ -66,7 +68,7 @@ class Sender:
     ) -> Attempt:
         """One attempt; ``is_theirs`` where a 5xx is not the gateway's own fault."""
         self.letters[letter.token] = letter
-        session = _Session(self.port, letter, stage, strike, manner)
+        session = _Session((self.address, self.port), letter, stage, strike, manner)
         try:
             reply = await session.run()
         except (Gone, OSError, TimeoutError):
@@ -106,13 +108,13 @@ def told(reply: str, *, is_whole: bool) -> Told:
 class _Session:
     def __init__(
         self,
-        port: int,
+        to: tuple[str, int],
         letter: Letter,
         stage: Stage | None,
         strike: Callable[[], None] | None,
         manner: Manner | None,
     ) -> None:
-        self._port = port
+        self._to = to
         self._letter = letter
         self._stage = stage
         self._strike = strike
@@ -122,7 +124,7 @@ class _Session:
 
     async def run(self) -> str:
         """The reply that speaks for the message: that to the final dot, or the first refusal. Raises Gone."""
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._reader, self._writer = await asyncio.open_connection(*self._to)
         try:
             return await self._talk()
         finally:

@@ -51,7 +51,10 @@ def expressions() -> Iterator[Expression]:
         if ".migrations" in info.name or info.name.endswith("__main__"):
             continue
         module = importlib.import_module(info.name)
-        tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+        source = Path(module.__file__ or "").read_text(encoding="utf-8")
+        if "re." not in source and not any(isinstance(value, re.Pattern) for value in vars(module).values()):
+            continue  # walking a syntax tree is what takes long here
+        tree = ast.parse(source)
         short = info.name.removeprefix("filterd.")
         used = _uses(tree)
         for name, value in vars(module).items():
@@ -81,8 +84,9 @@ def _inline(tree: ast.Module) -> Iterator[tuple[int, str, Any]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args or not isinstance(node.func, ast.Attribute):
             continue
-        first = node.args[0]
-        if ast.unparse(node.func.value) == "re" and node.func.attr in _FUNCTIONS and isinstance(first, ast.Constant):
+        first, owner = node.args[0], node.func.value
+        is_module = isinstance(owner, ast.Name) and owner.id == "re"
+        if is_module and node.func.attr in _FUNCTIONS and isinstance(first, ast.Constant):
             yield node.lineno, node.func.attr, first.value
 
 

@@ -25,7 +25,7 @@ from filterd.demo.embedded import Ports
 from filterd.demo.sink import MailSink, on_a_thread
 from tests.hostile.shapes import make
 from tests.servers.gateway import Gateway, running, wait_until, write_settings
-from tests.servers.processes import children, running_seconds
+from tests.servers.processes import running_seconds
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -184,16 +184,15 @@ def test_b5_scanner_when_killed_is_replaced_within_a_second(root: Path, next_hop
     """A message scored is the proof, and none is blamed. Time in which the machine ran something else is taken off."""
     took = []
     with daemon(root, next_hop) as gateway, connected(gateway) as client:
-        (worker,) = gateway.workers()
         assert say(client, HAM) == 250
         for _ in range(2 * ROUNDS):
-            (before,) = children(worker)
+            (before,) = gateway.scanners()
             os.kill(before, signal.SIGKILL)
             wait_until(partial(_is_dead, before))
             started = time.monotonic()
             assert say(client, HAM) == 250
             waited = time.monotonic() - started
-            (after,) = children(worker)
+            (after,) = gateway.scanners()
             took.append(min(waited, running_seconds(after)))
             assert after != before
         assert not gateway.events("scan.failed")

@@ -22,7 +22,7 @@ from filterd.core import verdict
 from filterd.metrics import Metrics, SupervisorMetrics
 from filterd.reference import defaults_toml as defaults_toml
 from filterd.reference import tables_markdown
-from tests.house import invariants, threats
+from tests.house import chart_values, invariants, threats
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "deploy/etc/filterd.toml"
@@ -40,6 +40,7 @@ def blocks() -> dict[tuple[Path, str], str]:
         (docs / "operations.md", "commands"): _commands_table(),
         (docs / "threats.md", "threats"): threats.table(),
         (docs / "delivery.md", "invariants"): invariants.table(),
+        (chart_values.CHART / "README.md", "values"): chart_values.table(),
     }
 
 

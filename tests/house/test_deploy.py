@@ -8,12 +8,9 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # without types
 
-from filterd.settings import Config
 from tests.house import reference
 
 ROOT = reference.ROOT
@@ -78,6 +75,14 @@ def test_alerts_ask_only_for_metrics_that_exist_and_name_a_runbook() -> None:
     assert [name for name in names if f"### {name}\n" not in operations] == []
 
 
+def test_every_alert_is_made_to_fire() -> None:
+    """``promtool`` runs what is written there; an alert that is only expected to be silent is not tested."""
+    rules, tests = ((DEPLOY / "prometheus" / name).read_text("utf-8") for name in ("alerts.yml", "alerts_test.yml"))
+    fired = set(re.findall(r"alertname: (\w+)\n +exp_alerts:", tests))
+
+    assert set(re.findall(r"- alert: (\w+)", rules)) - fired == set()
+
+
 @pytest.mark.real
 def test_alert_rules_are_valid_and_fire_when_they_should() -> None:
     promtool = _tool("promtool")
@@ -101,10 +106,12 @@ def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
 
 
 UNITS = {
-    "filterd.service": (("/opt/filterd/.venv/bin/filterd", "/bin/kill"), 1.5),
-    "filterd-retrain.service": (("/opt/filterd/.venv/bin/trainer",), 1.7),
+    "filterd.service": ("/opt/filterd/.venv/bin/filterd", "/bin/kill"),
+    "filterd-retrain.service": ("/opt/filterd/.venv/bin/trainer",),
 }
-"""Unit -> its programs, and the highest exposure level: training needs memory that is writable and executable."""
+"""Unit -> its programs."""
+HIGHEST = 1.5
+"""Exposure level by systemd's own count; a unit that says nothing of it has 9.6."""
 
 
 @pytest.mark.real
@@ -113,18 +120,17 @@ def test_unit_is_hardened(tmp_path: Path, name: str) -> None:
     analyze = _tool("systemd-analyze")
     unit = tmp_path / name
     text = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
-    programs, highest = UNITS[name]
     # Neither the installation nor procps need be on the machine that checks the unit.
-    for program in programs:
+    for program in UNITS[name]:
         assert program in text
         text = text.replace(program, "/bin/true")
     unit.write_text(text, encoding="utf-8")
 
     verified = _run(analyze, "verify", str(unit))
-    audited = _run(analyze, "security", "--offline=yes", "--threshold=17", "--no-pager", str(unit))
+    audited = _run(analyze, "security", "--offline=yes", "--threshold=15", "--no-pager", str(unit))
 
     assert name not in verified
-    assert float(re.findall(r"exposure level for .*: ([0-9.]+)", audited)[0]) <= highest
+    assert float(re.findall(r"exposure level for .*: ([0-9.]+)", audited)[0]) <= HIGHEST
 
 
 @pytest.mark.real
@@ -135,65 +141,3 @@ def test_timer_is_valid_and_starts_a_unit_that_exists() -> None:
 
     assert "Normalized form" in _run(analyze, "calendar", when)
     assert (DEPLOY / "systemd/filterd-retrain.service").is_file()
-
-
-def _retraining() -> dict[str, Any]:
-    """The specification of the CronJob."""
-    manifest = yaml.safe_load((DEPLOY / "kubernetes/retrain.yaml").read_text(encoding="utf-8"))
-    assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "CronJob")
-    spec: dict[str, Any] = manifest["spec"]
-    return spec
-
-
-def test_cron_job_is_the_timer_and_its_unit() -> None:
-    """Hour, command, limits of time and memory; one run at a time, and none that is tried again the same night."""
-    unit = (DEPLOY / "systemd/filterd-retrain.service").read_text(encoding="utf-8")
-    timer = (DEPLOY / "systemd/filterd-retrain.timer").read_text(encoding="utf-8")
-    spec = _retraining()
-    job = spec["jobTemplate"]["spec"]
-    pod = job["template"]["spec"]
-    (container,) = pod["containers"]
-
-    minute, hour, *days = spec["schedule"].split()
-    assert f"OnCalendar=*-*-* {hour:0>2}:{minute:0>2}\n" in timer
-    assert days == ["*", "*", "*"]
-    assert spec["concurrencyPolicy"] == "Forbid"
-    (command,) = re.findall(r"(?m)^ExecStart=\S+/(trainer .*)$", unit)
-    assert container["command"][2].startswith(f"{command};")
-    assert f"TimeoutStartSec={job['activeDeadlineSeconds'] // 3600}h\n" in unit
-    assert f"MemoryMax={container['resources']['limits']['memory'].removesuffix('i')}\n" in unit
-    assert (job["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
-
-
-def test_cron_job_has_no_rights_and_mounts_what_it_names() -> None:
-    pod = _retraining()["jobTemplate"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-    environ = {each["name"]: each["value"] for each in container["env"]}
-
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert {"/etc/filterd", Config().server.state_dir, environ["FILTERD_DATA"], environ["HOME"]} == set(mounts)
-    assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
-
-
-@pytest.mark.parametrize(("code", "told"), [(0, 0), (1, 1), (2, 2), (3, 0), (75, 0), (137, 137)])
-def test_cron_job_fails_only_where_the_unit_does(tmp_path: Path, code: int, told: int) -> None:
-    """A refused candidate, or a run that is not done yet, is no failed job."""
-    (container,) = _retraining()["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    trainer = tmp_path / "trainer"
-    trainer.write_text(f"#!/bin/sh\nexit {code}\n", encoding="ascii")
-    trainer.chmod(0o755)
-
-    done = subprocess.run(container["command"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False)
-
-    unit = (DEPLOY / "systemd/filterd-retrain.service").read_text(encoding="utf-8")
-    (accepted,) = re.findall(r"(?m)^SuccessExitStatus=(.*)$", unit)
-    assert done.returncode == told
-    assert (told == 0) is (code == 0 or str(code) in accepted.split())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TRAINING_ONLY = ("trainer", "tensorflow", "keras", "tf2onnx", "onnx", "matplotlib")
+TRAINING_ONLY = ("trainer", "tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "ray", "pyarrow", "duckdb")
 
 
 def test_import_contracts_are_kept() -> None:

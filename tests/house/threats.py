@@ -67,7 +67,10 @@ CONTENT = {
         "floods of parts, headers, parameters, addresses; one huge header; long boundaries",
         "caps before parsing; linear time, two seconds at most",
     ),
-    "B4": ("expansion: transfer encodings, archives", "caps on decoded octets; archives are named, never unpacked"),
+    "B4": (
+        "expansion: transfer encodings, archives, compressed requests",
+        "caps on decoded octets; archives are named, never unpacked; a request inflates to one message at most",
+    ),
     "B5": (
         "HTML bombs: tags, attributes, nesting, adoption agency, comments, style sheets, entities",
         "libxml2 behind a count of tags and attributes; text behind too deep nesting is still read",
@@ -101,10 +104,18 @@ CONTENT = {
         "folded or counted before the model reads; what is left is measured in [evaluation.md](evaluation.md)",
     ),
     "B13": ("probing the score", "a refusal says nothing of it, and is the same for every message"),
+    "B14": (
+        "an allow-listed sender forged, with `Authentication-Results` that say it is not",
+        "one trusted field counts, the topmost above all foreign trace lines; `policy.allow_needs_auth` asks for it",
+    ),
+    "B15": (
+        "DKIM signatures of half a body or of one author of two, many, slow to read; keys huge, slow, never told",
+        "five are verified, in linear time, with `dkim.verify`; RSA of 1,024 to 4,096 bits; DNS has two seconds",
+    ),
 }
 HTTP = {
     "D1": (
-        "webhook signatures: missing, wrong, of another provider or key, twice, body encoded anew",
+        "webhook signatures and secrets: missing, wrong, of another provider or key, twice, body encoded anew",
         "403 before anything is parsed; compared over the octets received",
     ),
     "D2": ("a Host header or path that changes the signed URL", "the configured URL is what counts"),
@@ -116,7 +127,7 @@ HTTP = {
     ),
     "D6": (
         "making filterd call an address: by links, media, redirects, proxies",
-        "only the configured URL is called; redirects are not followed",
+        "only the configured URL is called, and for SNS the host of a configured topic; redirects are not followed",
     ),
     "D7": (
         "scripts and addresses in a message, in any field that people are shown",
@@ -143,11 +154,14 @@ HTTP = {
 REPORTS = {
     "C1": (
         "poisoned reports: wanted mail called spam, whatever comes (dictionary) or by many what all get (focused)",
-        "a label is for its recipient; for others trusted reporters must agree, more where the model is sure; caps",
+        "a label is for its recipient; for others trusted ones agree, more where the model is; caps for each label",
     ),
     "C2": (
         "reports by forged senders, for others, or of a message that the spammer named instead of his own",
-        "only who has logged in, or is listed and vouched for by the client; attached messages are read one level deep",
+        (
+            "only who has logged in, or is listed or vouched for by the client; attached messages are read one level "
+            "deep; an id that comes by spamd or rspamd stands only for the text it was given to"
+        ),
     ),
 }
 SECTIONS = {"SMTP": SMTP, "Messages": CONTENT, "Reports": REPORTS, "Webhooks, metrics, logs": HTTP}

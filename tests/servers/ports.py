@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 
+from filterd.demo.embedded import free_ports
+
 
 def free_port() -> int:
     """A port nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
+    return free_ports(1)[0]
 
 
 def answers(port: int) -> bool:

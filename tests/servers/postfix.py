@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,7 @@ flush     unix  n       -       n       1000?   0       flush
 proxymap  unix  -       -       n       -       -       proxymap
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
+lmtp      unix  -       -       n       -       -       lmtp
 showq     unix  n       -       n       -       -       showq
 error     unix  -       -       n       -       -       error
 retry     unix  -       -       n       -       -       error
@@ -139,13 +140,16 @@ def running(
     *,
     filter_port: int = 0,
     return_port: int = 0,
+    milter_port: int = 0,
     destination: int,
     options: tuple[str, ...] = (),
     main: str = "",
+    configure: Callable[[Path, int, Mapping[str, str]], None] | None = None,
 ) -> Iterator[Postfix]:
     """Postfix with the snippets of ``position``; ``options`` are switched on in them (``-o name=value``).
 
-    Without a position it is a plain relay. ``main`` is put at the end of ``main.cf``.
+    Without a position it is a plain relay. ``main`` is put at the end of ``main.cf``; ``configure`` is given the folder
+    of both files, the public port and the environment of Postfix's programs, and may change them.
     """
     require()
     programs = _programs()
@@ -153,11 +157,13 @@ def running(
     folder = Path(tempfile.mkdtemp(prefix="filterd-postfix-"))
     folder.chmod(0o755)
     port = free_port()
-    ports = {"10025": str(filter_port), "10026": str(return_port)}
+    ports = {"10025": str(filter_port), "10026": str(return_port), "10027": str(milter_port)}
     _lay_out(folder, programs, position, port, destination, ports, options)
     with (folder / "etc/main.cf").open("a", encoding="utf-8") as file:
         file.write(main)
     environ = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": _libraries(programs), "MAIL_CONFIG": str(folder / "etc")}
+    if configure is not None:
+        configure(folder / "etc", port, environ | {"PATH": f"{programs / 'usr/sbin'}:{environ['PATH']}"})
     master = subprocess.Popen(
         [programs / "usr/lib/postfix/sbin/master", "-c", folder / "etc", "-d"],
         env=environ,

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from tests.servers import processes
+from tests.servers.networks import BITS
 
 UNPACKED = Path(__file__).parents[2] / ".servers" / "tree"
+PORT = 5432
 USERS = ("postgres", "nobody", "daemon")
 _START_SECONDS = 60.0
 
@@ -49,12 +51,21 @@ class Server:
     data: Path
     settings: Sequence[str] = ()
     """``name=value``, beside what every server of a test has."""
+    addresses: Sequence[str] = ()
+    """Where it listens beside its socket; whoever reaches one of them is let in."""
+    port: int = PORT
+    """At its addresses, and in the name of its socket."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL of its database ``postgres``."""
-        return f"postgresql+asyncpg://filterd@/postgres?host={self.folder}"
+        port = "" if self.port == PORT else f"&port={self.port}"
+        return f"postgresql+asyncpg://filterd@/postgres?host={self.folder}{port}"
+
+    def url_at(self, address: str) -> str:
+        """The same by one of its addresses."""
+        return f"postgresql+asyncpg://filterd@{address}:{self.port}/postgres"
 
     def create(self) -> None:
         """A new data folder."""
@@ -66,6 +77,8 @@ class Server:
             capture_output=True,
             **self._options(),
         )
+        with (self.data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+            rules.writelines(f"host all all {address}/{BITS} trust\n" for address in self.addresses)
 
     def start(self) -> None:
         """Start it; it may not be ready yet."""
@@ -73,7 +86,8 @@ class Server:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for stale in self.folder.glob(".s.PGSQL.*"):
             stale.unlink()
-        settings = [word for setting in ("listen_addresses=", *self.settings) for word in ("-c", setting)]
+        listening = (f"listen_addresses={','.join(self.addresses)}", f"port={self.port}")
+        settings = [word for setting in (*listening, *self.settings) for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.data, "-k", self.folder, *settings],
@@ -118,22 +132,31 @@ class Server:
         self._process = None
 
     def _options(self) -> dict[str, Any]:
-        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **_libraries(self.programs)}
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **libraries(self.programs)}
         return {"env": environment, "cwd": self.folder, **_identity(self.folder)}
 
 
 @contextmanager
 def running(programs: Path) -> Iterator[str]:
     """A server for as long as the context lasts, which flushes nothing; the URL of its database ``postgres``."""
+    with serving(programs) as server:
+        yield server.url
+
+
+@contextmanager
+def serving(programs: Path, *, addresses: Sequence[str] = (), port: int = PORT) -> Iterator[Server]:
+    """The same server itself, at those addresses too."""
     folder = Path(tempfile.mkdtemp(prefix="filterd-pg-"))
     settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-    server = Server(programs=programs, folder=folder, data=folder / "data", settings=settings)
+    server = Server(
+        programs=programs, folder=folder, data=folder / "data", settings=settings, addresses=addresses, port=port
+    )
     try:
         server.create()
         server.start()
         try:
             server.wait()
-            yield server.url
+            yield server
         finally:
             server.stop()
     finally:
@@ -141,30 +164,38 @@ def running(programs: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def fresh_database(server_url: str) -> AsyncIterator[str]:
-    """The URL of an empty database on a running server; dropped afterwards."""
-    url = make_url(server_url)
-    name = f"test_{uuid.uuid4().hex}"
+async def _connected(url: URL) -> AsyncIterator[asyncpg.Connection]:
     server = await asyncpg.connect(user=url.username, host=url.query["host"], database=url.database)
     try:
-        await server.execute(f"CREATE DATABASE {name}")
-        yield url.set(database=name).render_as_string(hide_password=False)
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield server
     finally:
         await server.close()
+
+
+async def make_database(server_url: str, name: str) -> None:
+    """Make an empty database on a running server."""
+    async with _connected(make_url(server_url)) as server:
+        await server.execute(f"CREATE DATABASE {name}")
+
+
+@asynccontextmanager
+async def fresh_database(server_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """The URL of a new database on a running server, empty or a copy of ``template``; dropped afterwards."""
+    url = make_url(server_url)
+    name = f"test_{uuid.uuid4().hex}"
+    async with _connected(url) as server:
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield url.set(database=name).render_as_string(hide_password=False)
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def cut_connections(database: str) -> None:
     """End every connection to ``database`` but the one that says so."""
-    url = make_url(database)
-    server = await asyncpg.connect(user=url.username, host=url.query["host"], database=url.database)
-    try:
+    async with _connected(make_url(database)) as server:
         await server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    finally:
-        await server.close()
 
 
 def _identity(folder: Path) -> dict[str, Any]:
@@ -177,7 +208,7 @@ def _identity(folder: Path) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _libraries(programs: Path) -> dict[str, str]:
+def libraries(programs: Path) -> dict[str, str]:
     if not programs.is_relative_to(UNPACKED):
         return {}
     folders = [str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu")]

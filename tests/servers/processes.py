@@ -5,15 +5,41 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+_PATIENCE_SECONDS = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _AT_REST = frozenset("TtDZX")
 """Stopped, in uninterruptible sleep, or dead (proc(5), stat)."""
 _UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14
 """Fields of /proc/PID/stat after the name (proc(5))."""
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in the log's folder, until the end of the block."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=log.parent, env=environment, stdout=stream, stderr=stream)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and make it where it does not."""
+    process.terminate()
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def children(pid: int) -> list[int]:
@@ -32,6 +58,19 @@ def family(pid: int) -> Iterator[int]:
     yield pid
     for child in children(pid):
         yield from family(child)
+
+
+def named(pid: int, name: str, module: str = "") -> list[int]:
+    """The descendants with this name in the kernel's list, or started as this module, oldest first (proc(5))."""
+    return sorted(e for e in family(pid) if _read(e, "comm") == [name] or (module and module in _read(e, "cmdline")))
+
+
+def _read(pid: int, file: str) -> list[str]:
+    try:
+        data = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return data.rstrip("\n\0").split("\0")
 
 
 def freeze(pid: int) -> list[int]:

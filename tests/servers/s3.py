@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers import processes
 from tests.servers.gateway import PATIENCE_SECONDS
+from tests.servers.ports import free_port
 
 BUCKET = "models"
 SECRET = "an-invented-secret-key"
@@ -59,25 +61,13 @@ class S3Server:
 @contextmanager
 def running(log: Path) -> Iterator[S3Server]:
     """The server until the end of the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=output
-        )
-    try:
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with processes.running(command, log, os.environ) as process:
         server = S3Server(endpoint=f"http://127.0.0.1:{port}")
         _wait_until_ready(process, server, log)
         server.request("PUT", BUCKET)
         yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], server: S3Server, log: Path) -> None:
