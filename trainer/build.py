@@ -121,6 +121,7 @@ def _report(spec: BundleSpec, config: TrainConfig, prepared: Prepared, fitted: F
         "validation_rows": evaluate.table(spec, fitted.validation_logits, truth, corpora),
         "best_epoch": fitted.trained.best_epoch,
         "blend": asdict(fitted.trained.blend),
+        "penalty": asdict(fitted.trained.path.penalty),
         "history": asdict(fitted.trained.history),
         "parity": fitted.parity,
         "unscannable": prepared.unscannable,

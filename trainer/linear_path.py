@@ -7,6 +7,7 @@ Source: late fusion of a recurrent network and a linear filter beats both (docs/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,25 @@ from trainer.logistic import weights_of
 
 FLOOR = -2.0
 """Log-odds below which the linear path does not go: more words of ham than that buy nothing."""
-_STRENGTH = 1.0
-"""Inverse of the L2 penalty, of a sum over examples whose mean weight is 1."""
+_COMMON = 6.0
+"""Inverse document frequency, as ``_rarity`` has it, of a feature that one in 150 messages has: its penalty is the
+same whatever the power."""
 _PULL = 1e-5
 """Of the blend towards nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Penalty:
+    """How far from nothing the weights may go."""
+
+    strength: float
+    """Inverse of the L2 penalty, of a sum over examples whose mean weight is 1."""
+    rarity: int
+    """Power of the inverse document frequency by which a feature is scaled, so that a rare one may weigh more."""
+
+
+PENALTIES = tuple(Penalty(strength=c, rarity=n) for c, n in ((1.0, 0), (10.0, 0), (10.0, 1), (10.0, 2), (10.0, 3)))
+"""What is tried: with few examples the first is best, with tens of thousands the last ones (decision 0007)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,7 @@ class LinearPath:
     grams: NDArray[np.float32]
     """float32[token_buckets]"""
     bias: float
+    penalty: Penalty = PENALTIES[0]
 
     def logits(self, encoded: Encoded) -> NDArray[np.float64]:
         """float64[N]: what the path gives by itself."""
@@ -47,6 +64,17 @@ class Blend:
     deep: float
     linear: float
     bias: float
+
+    def loss(
+        self,
+        deep: NDArray[np.floating],
+        linear: NDArray[np.floating],
+        labels: NDArray[np.floating],
+        weights: NDArray[np.floating],
+    ) -> float:
+        """Mean cross-entropy in nats of the blended logits, float[N] each."""
+        logits = self.deep * np.asarray(deep, np.float64) + self.bias + self.part_of(linear)
+        return float(np.average(np.logaddexp(0, np.where(labels > 0.5, -logits, logits)), weights=weights))
 
     def part_of(self, linear: NDArray[np.floating]) -> NDArray[np.float64]:
         """float64[N]: what of a blended logit comes from ``linear``, the logits of the linear path."""
@@ -73,15 +101,50 @@ def _rows(ids: NDArray[np.int32], offsets: NDArray[np.int64], buckets: int) -> s
 
 
 def fit_linear(
-    encoded: Encoded, labels: NDArray[np.float32], weights: NDArray[np.float64], ham_weight: float
-) -> LinearPath:
-    """The logistic regression of these examples, a ham counting ``ham_weight`` times."""
+    encoded: Encoded,
+    labels: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    ham_weight: float,
+    penalties: Sequence[Penalty] = PENALTIES[:1],
+) -> list[LinearPath]:
+    """For each penalty the logistic regression of these examples, a ham counting ``ham_weight`` times."""
     weight = weights * np.where(labels > 0.5, 1.0, ham_weight)
-    model = LogisticRegression(C=_STRENGTH, solver="liblinear", max_iter=200)
-    model.fit(matrix(encoded), labels > 0.5, sample_weight=weight / weight.mean())
-    coefficients = np.asarray(model.coef_[0], np.float32)
+    features = matrix(encoded)
+    rarity = _rarity(features)
     split = encoded.hashing.wide_buckets
-    return LinearPath(wide=coefficients[:split], grams=coefficients[split:], bias=float(model.intercept_[0]))
+    paths = []
+    for penalty in penalties:
+        scale = rarity**penalty.rarity
+        model = LogisticRegression(C=penalty.strength, solver="liblinear", max_iter=200)
+        model.fit(features @ scipy.sparse.diags(scale), labels > 0.5, sample_weight=weight / weight.mean())
+        coefficients = np.asarray(model.coef_[0] * scale, np.float32)
+        bias = float(model.intercept_[0])
+        paths.append(LinearPath(wide=coefficients[:split], grams=coefficients[split:], bias=bias, penalty=penalty))
+    return paths
+
+
+def _rarity(features: scipy.sparse.csr_matrix) -> NDArray[np.float32]:
+    """float32[D]: inverse document frequency, smoothed, over that of a common word."""
+    count, buckets = features.shape
+    frequency = np.bincount(features.indices, minlength=buckets)
+    return np.asarray((np.log((1 + count) / (1 + frequency)) + 1) / _COMMON, np.float32)
+
+
+def choose(
+    paths: Sequence[LinearPath],
+    encoded: Encoded,
+    deep: NDArray[np.floating],
+    labels: NDArray[np.floating],
+    weights: NDArray[np.floating],
+) -> tuple[LinearPath, Blend]:
+    """The path that, blended with float[N] logits of the deep one, fits these examples best; and that blend."""
+    found = []
+    for path in paths:
+        logits = path.logits(encoded)
+        shares = blend(deep, logits, labels, weights)
+        found.append((shares.loss(deep, logits, labels, weights), path, shares))
+    _, best, shares = min(found, key=lambda each: each[0])
+    return best, shares
 
 
 def blend(

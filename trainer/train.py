@@ -17,7 +17,7 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainingDiverged
 from trainer.features import Encoded
 from trainer.input_pipeline import drawn, ordered, with_padded_spam
-from trainer.linear_path import Blend, LinearPath, blend, fit_linear
+from trainer.linear_path import PENALTIES, Blend, LinearPath, choose, fit_linear
 from trainer.logistic import probability_of
 from trainer.metrics import spam_missed_at
 from trainer.model import WideDeep
@@ -101,10 +101,9 @@ def train(
     padded = with_padded_spam(
         train_part.encoded, train_part.labels, train_part.weights, np.random.default_rng(config.seed)
     )
-    path = fit_linear(*padded, config.ham_weight)
-    shares = blend(
-        predict(model, validation.encoded), path.logits(validation.encoded), validation.labels, validation.weights
-    )
+    paths = fit_linear(*padded, config.ham_weight, PENALTIES)
+    deep = predict(model, validation.encoded)
+    path, shares = choose(paths, validation.encoded, deep, validation.labels, validation.weights)
     model.join(path, shares)
     return Trained(model=model, history=run.history, best_epoch=run.best_epoch + 1, path=path, blend=shares)
 

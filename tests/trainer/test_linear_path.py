@@ -7,7 +7,7 @@ import pytest
 
 from filterd.core.bundle import Hashing
 from trainer.features import stack
-from trainer.linear_path import FLOOR, blend, fit_linear, matrix
+from trainer.linear_path import FLOOR, LinearPath, Penalty, blend, choose, fit_linear, matrix
 
 HASHING = Hashing(
     normalizer=1,
@@ -43,11 +43,42 @@ def test_fit_linear_when_one_feature_tells_the_labels_apart_then_it_carries_the_
     rows = [message([[3, 4]], [1 + int(label), int(rng.integers(5, 30))]) for label in labels]
     encoded = stack(rows, HASHING)
 
-    path = fit_linear(encoded, labels, np.ones(200), ham_weight=1.0)
+    (path,) = fit_linear(encoded, labels, np.ones(200), ham_weight=1.0)
     logits = path.logits(encoded)
 
     assert path.wide[2] > 1.0 > -1.0 > path.wide[1]
     assert ((logits > 0) == (labels > 0.5)).all()
+
+
+def test_fit_linear_when_rarity_counts_then_a_rare_word_of_spam_weighs_more_and_the_logits_are_those_of_its_weights():
+    labels = np.tile([0, 1], 200).astype(np.float32)
+    rows = [message([[3, 0]], [9 if i in {1, 3} else 1 + int(label)]) for i, label in enumerate(labels)]
+    encoded = stack(rows, HASHING)
+
+    plain, rare = fit_linear(
+        encoded,
+        labels,
+        np.ones(400),
+        ham_weight=1.0,
+        penalties=[Penalty(strength=1.0, rarity=0), Penalty(strength=1.0, rarity=2)],
+    )
+
+    assert rare.wide[9] / rare.wide[2] > 2 * plain.wide[9] / plain.wide[2] > 0
+    assert rare.logits(encoded)[1] == pytest.approx(rare.wide[9] + rare.grams[3] + rare.bias, rel=1e-5)
+
+
+def test_choose_when_one_path_fits_the_validation_part_best_then_it_is_the_one_blended():
+    rng = np.random.default_rng(9)
+    labels = np.tile([0, 1], 200).astype(np.float32)
+    encoded = stack([message([[3, 0]], [1 + int(label)]) for label in labels], HASHING)
+    wide = np.zeros((3, HASHING.wide_buckets), np.float32)
+    wide[0, [1, 2]], wide[1, [1, 2]], wide[2, [1, 2]] = [0.1, -0.1], [-1, 1], [1, 1]
+    paths = [LinearPath(wide=each, grams=np.zeros(HASHING.token_buckets, np.float32), bias=0.0) for each in wide]
+
+    path, shares = choose(paths, encoded, rng.normal(size=400), labels, np.ones(400))
+
+    assert path is paths[1]
+    assert shares.linear > 1 > abs(shares.deep)
 
 
 @pytest.mark.parametrize(("better", "worse"), [("deep", "linear"), ("linear", "deep")])
