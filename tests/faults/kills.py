@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -38,6 +38,8 @@ _LARGE = 100_000
 _MANY = 100_000
 """Attempts; patience ends before."""
 _PATIENCE_SECONDS = 120.0
+_LAST_TOLD = 30
+_LAST_LOGGED = 6000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +93,25 @@ class Load:
     async def finish(self) -> None:
         """Let every sender bring its last message to its end."""
         self._is_over = True
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with self._patience():
             await asyncio.gather(*self._tasks)
 
     async def acked(self) -> None:
         """Wait for the next acknowledgement."""
         self._acked.clear()
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with self._patience():
             await self._acked.wait()
+
+    @contextlib.asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Time for what must come. Fails with what was said last: the installation is gone when the test has ended."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                yield
+        except TimeoutError as exc:
+            told = "\n".join(f"{x.token} {x.told.value}: {x.reply}" for x in self._rig.sender.attempts[-_LAST_TOLD:])
+            log = (self._rig.root / "log").read_text(encoding="utf-8", errors="replace")[-_LAST_LOGGED:]
+            raise AssertionError(f"nothing came in {_PATIENCE_SECONDS:.0f} s; told\n{told}\nlogged\n{log}") from exc
 
     async def _send(self) -> None:
         while not self._is_over:

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -57,6 +58,34 @@ def test_disk_after_a_cut_has_what_was_flushed_and_nothing_else() -> None:
 
         assert flushed.read_bytes() == b"kept"
         assert not written.exists()
+
+
+def test_disk_that_another_mount_namespace_has_too_comes_back_after_a_cut() -> None:
+    with disk() as made, subprocess.Popen(["unshare", "--mount", "cat"], stdin=subprocess.PIPE) as holder:
+        try:
+            while not _has_mount(holder.pid, made.folder):
+                time.sleep(0.01)
+            flushed = made.folder / "flushed"
+            with flushed.open("wb") as file:
+                file.write(b"kept")
+                file.flush()
+                os.fsync(file.fileno())
+            made.cut()
+            made.detach()
+            assert _has_mount(holder.pid, made.folder), "nothing kept the disk"
+            made.attach()
+
+            assert flushed.read_bytes() == b"kept"
+            (made.folder / "later").write_bytes(b"written")
+        finally:
+            holder.kill()
+
+
+def _has_mount(pid: int, folder: Path) -> bool:
+    """Whether the folder is a mount in the process's namespace, which is not this one's."""
+    if Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink():
+        return False
+    return str(folder) in Path(f"/proc/{pid}/mounts").read_text(encoding="utf-8")
 
 
 def test_disk_of_a_killed_process_is_cleared_away_by_the_next() -> None:
