@@ -174,10 +174,14 @@ class ScannerPool:
             candidate.generation = self._generation
             self._candidate = candidate
             self._wake.set()
-            for _ in self._slots:
-                self._jobs.put_nowait(None)
+            self._rouse()
             await self._changed.wait_for(self._is_settled)
         self._metrics.model_swaps.labels("loaded").inc()
+
+    def _rouse(self) -> None:
+        """Let every scanner that waits for a message be looked at: it may be old, or dead."""
+        for _ in self._slots:
+            self._jobs.put_nowait(None)
 
     def _refuse(self, why: Mapping[Channel, str]) -> BundleError:
         for channel, detail in why.items():
@@ -252,6 +256,7 @@ class ScannerPool:
     async def _install(self, slot: _Slot, scanner: ScannerProcess) -> None:
         slot.scanner = scanner
         slot.pause_seconds = 0.0
+        scanner.watch(self._rouse)
         self._announce(scanner.ready)
         if slot.suspect is not None:
             job, why = slot.suspect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from filterd.core.envelope import Channel
@@ -25,10 +25,21 @@ CANARIES: Mapping[Channel, bytes] = MappingProxyType(
 """Messages that any scanner can score: one that cannot is a fault of ours, not of a message."""
 
 
+class _Reader(asyncio.StreamReader):
+    """A stream that says when it ends, although nobody reads it."""
+
+    on_end: Callable[[], None] | None = None
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        if self.on_end is not None:
+            self.on_end()
+
+
 class ScannerProcess:
     """A running scanner; answers one request at a time."""
 
-    def __init__(self, process: Started, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, process: Started, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -59,7 +70,11 @@ class ScannerProcess:
             except OSError as exc:
                 ours.close()
                 raise ScanDown(f"no scanner can be started: {exc.strerror}") from None
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_BUFFER_BYTES)
+        loop = asyncio.get_running_loop()
+        reader = _Reader(limit=_BUFFER_BYTES, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_unix_connection(lambda: protocol, sock=ours)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         scanner = cls(process, reader, writer)
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -73,6 +88,12 @@ class ScannerProcess:
             raise
         return scanner
 
+    def watch(self, on_end: Callable[[], None]) -> None:
+        """Call ``on_end`` once the process is gone, unless this side ends it; at once if it is gone already."""
+        self._reader.on_end = on_end
+        if not self.is_alive:
+            on_end()
+
     async def ask(self, request: Request, raw: bytes, timeout_seconds: float) -> Answer:
         """The answer. Raises TimeoutError, or EOFError, OSError or ValueError when the scanner is lost."""
         length = head(raw)
@@ -84,6 +105,7 @@ class ScannerProcess:
 
     async def end(self) -> None:
         """Kill the process, whatever it does, and wait until it is gone."""
+        self._reader.on_end = None
         self._writer.close()
         if self._process.poll() is None:
             self._process.kill()

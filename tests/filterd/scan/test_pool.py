@@ -176,6 +176,21 @@ async def test_scan_when_a_scanner_died_idle_blames_no_message(bench: Bench) -> 
         assert (await pool.scan(an_envelope(), SPAM_MAIL)).probability > 0.99
 
 
+async def test_pool_when_scanners_die_idle_replaces_them_before_the_next_message(bench: Bench) -> None:
+    async with bench.pool(scanners=2) as pool:
+        dead = [slot.scanner for slot in pool._slots]
+        for scanner in dead:
+            assert scanner is not None
+            os.kill(scanner.pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while any(each.scanner in (None, *dead) for each in pool._slots):  # noqa: ASYNC110  # processes set no events
+                await asyncio.sleep(0.01)
+
+        assert bench.replaced() == 2
+        assert (await pool.scan(an_envelope(), SPAM_MAIL)).probability > 0.99
+    assert bench.replaced() == 2, "those that the pool itself ends are not missed"
+
+
 async def test_scan_when_the_queue_is_full_is_overloaded(bench: Bench) -> None:
     async with bench.pool(queue_per_scanner=2, timeout_seconds=5) as pool:
         waiting = [asyncio.create_task(pool.scan(an_envelope(), MAIL % b"DO-HANG"))]
