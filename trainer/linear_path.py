@@ -39,7 +39,7 @@ class Penalty:
 
 PENALTIES = tuple(Penalty(strength=c, rarity=n) for c, n in ((1.0, 0), (10.0, 0), (10.0, 1), (10.0, 2)))
 """What is tried: with few examples the first is best, with tens of thousands the last. A higher power is better still
-on corpora that were trained on, which is what a validation part tells, and worse on those that were not (decision 0007)."""
+on corpora that were trained on, of which a validation part tells, and worse on those that were not (decision 0007)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
