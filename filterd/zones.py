@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, timedelta, timezone, tzinfo
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _MINUTES = re.compile(r"-?[0-9]{1,3}")
@@ -35,8 +36,9 @@ def told_zone(text: str) -> tzinfo:
     return zone or UTC
 
 
+@cache
 def zone_names() -> Sequence[str]:
-    """Names to choose from: those of places, and UTC."""
+    """Names to choose from: those of places, and UTC. Read once: it takes a twentieth of a second."""
     return ("UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")))
 
 

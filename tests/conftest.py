@@ -14,6 +14,8 @@ import structlog
 # made it, not to the next one. Everywhere else new ones are drawn.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
+# What `make check` draws, to be fast; `make test` draws all.
+hypothesis.settings.register_profile("check", max_examples=20, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # Programs that documents tell people to type (curl, swaks), where the machine has none of its own.

@@ -6,7 +6,7 @@ Every answer of the API is ``no-store`` and ``nosniff``; every error of it is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -62,7 +62,7 @@ _HEADERS = {
 
 def build_app(parts: ApiParts, pages: WebParts | None, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The pages, or one page at / where there are none, the API under /api/v1, and ``routes`` beside them."""
-    api = Mount("/api/v1", app=_Guarded(_build_api(parts), {"/api/v1/check": _most_to_check(parts)}))
+    api = Mount("/api/v1", app=_Guarded(_with(parts, _api()), {"/api/v1/check": _most_to_check(parts)}))
     if pages is None:
         return Starlette(routes=[*home_routes(), *routes, api], exception_handlers=_NOWHERE)
     mounts = [*routes, api, *static_routes(), Mount("/", app=_Limited(_build_pages(pages)))]
@@ -105,10 +105,20 @@ async def _refused(parts: WebParts, request: Request, exc: Exception) -> Respons
     return parts.renderer.page("error.html", texts_for(parts, request), status, error=name, detail="", notice=None)
 
 
-def _build_api(parts: ApiParts) -> DescribedApi:
+def _with(parts: ApiParts, app: ASGIApp) -> ASGIApp:
+    """Requests that know the parts."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {**scope.get("state", {}), "parts": parts}}, receive, send)
+
+    return told
+
+
+@cache
+def _api() -> DescribedApi:
+    """The API, of which a process needs one: its operations find the parts in the request."""
     # The interactive pages load scripts from elsewhere; the document itself is enough.
     api = DescribedApi(title="filterd", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
-    api.state.parts = parts
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         FilterdError: lambda _request, exc: problem_of(exc),
         RequestValidationError: lambda _request, exc: problem(422, _wrong(exc)),

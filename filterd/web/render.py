@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,6 @@ _FOLDER = Path(__file__).parent / "templates"
 class Renderer:
     """Fills templates."""
 
-    def __init__(self) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(_FOLDER),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.globals |= {"version": __version__, "languages": LANGUAGES}
-        self._environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
-        self._environment.filters |= {"line": _line, "when": _when, "day": _day, "written": _written}
-        self._environment.filters["named"] = _named
-
     def page(
         self, template: str, texts: Texts, status: int = 200, *, zone: tzinfo = UTC, **values: Any
     ) -> HTMLResponse:
@@ -60,7 +47,24 @@ class Renderer:
 
     def text(self, template: str, texts: Texts, **values: Any) -> str:
         """A template filled."""
-        return self._environment.get_template(template).render(t=texts, **values)
+        return _environment().get_template(template).render(t=texts, **values)
+
+
+@cache
+def _environment() -> Environment:
+    """One for all renderers of this process: a template is compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {"version": __version__, "languages": LANGUAGES}
+    environment.filters |= {"moment": _moment, "percent": _percent, "size": _size, "shown": shown_text}
+    environment.filters |= {"line": _line, "when": _when, "day": _day, "written": _written, "named": _named}
+    return environment
 
 
 def _line(value: str) -> str:

@@ -83,7 +83,8 @@ async def test_one_person_s_week_costs_a_fraction_of_everybody_s(store: SqlStore
         await store.review.traffic(reach, NOW - 7 * DAY, NOW)
         return time.process_time() - began
 
-    everybody = min([await seconds(EVERYBODY) for _ in range(3)])
-    bob = min([await seconds(BOB) for _ in range(3)])
+    # By turns, so that what else the machine does slows both.
+    pairs = [(await seconds(EVERYBODY), await seconds(BOB)) for _ in range(9)]
+    everybody, bob = map(min, zip(*pairs, strict=True))
 
     assert bob < everybody / 2

@@ -103,7 +103,7 @@ UndoToken = Annotated[Token, Depends(_Bearer(Scope.FEEDBACK, Scope.QUARANTINE, S
 
 def parts_of(request: Request) -> ApiParts:
     """What the application of ``request`` works on."""
-    parts = request.app.state.parts
+    parts = request.state.parts
     assert isinstance(parts, ApiParts)
     return parts
 
