@@ -214,7 +214,7 @@ async def test_write_locked_out_by_another_process_is_unavailable_and_recovers(t
     url = database_url(f"sqlite:///{path}", "")
     states: list[bool] = []
     async with SqlStore(
-        url, clock=FixedClock(), timeout_seconds=0.2, on_state=lambda is_up, _: states.append(is_up)
+        url, clock=FixedClock(), timeout_seconds=1.0, on_state=lambda is_up, _: states.append(is_up)
     ) as store:
         await store.migrate()
         blocker = sqlite3.connect(path, isolation_level=None)
