@@ -118,6 +118,16 @@ class Zygote:
             raise
         return Forked(int(said), descriptor, ours)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it lives, as far as its socket tells."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Ask for nothing any more; what was forked lives on."""
         self._socket.close()

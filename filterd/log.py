@@ -126,6 +126,10 @@ class Events:
         """A scanner process was killed or died, and another one started."""
         self._log.warning("scanner.replaced", why=why, pid=pid)
 
+    def zygote_lost(self) -> None:
+        """The process that others are forked from died; until a restart they start afresh, later and larger."""
+        self._log.warning("zygote.lost")
+
     def relay_failed(self, id: str, error: str, ambiguous: bool) -> None:
         """The next hop could not be reached or fell silent."""
         self._log.warning("relay.failed", id=id, error=error, ambiguous=ambiguous)

@@ -78,6 +78,7 @@ def build_supervisor(
         metrics_folder=metrics_folder,
         events=events,
         notify=Notifier(environ),
+        has_zygote=lambda: zygote.is_there,
     )
     admin = AdminApp(metrics_folder=metrics_folder, own_registry=registry, status=supervisor.status)
     return supervisor, HttpEdge(admin, on_bug=lambda exc: events.session_failed("admin", exc))

@@ -51,7 +51,9 @@ class Supervisor:
         metrics_folder: Path,
         events: Events,
         notify: Notifier,
+        has_zygote: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``has_zygote`` says whether there is still a process to fork workers from."""
         self._loaded = loaded
         self._reread = reread
         self._workers = workers
@@ -62,6 +64,8 @@ class Supervisor:
         self._notify = notify
         self._stopping = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._has_zygote = has_zygote
+        self._is_zygote_missed = False
         self._is_started = False
         self._exit_code = 0
         self.failure = ""
@@ -172,6 +176,9 @@ class Supervisor:
             for worker in self._workers:
                 if worker.silent_seconds() > SILENCE_SECONDS:
                     worker.kill()
+            if not self._is_zygote_missed and not self._has_zygote():
+                self._is_zygote_missed = True
+                self._events.zygote_lost()
             self._notify("WATCHDOG=1")
 
     async def _reload_loop(self) -> None:

@@ -107,6 +107,22 @@ def test_worker_when_it_dies_five_times_ends_the_daemon(root: Path, next_hop: in
     assert code == 1
 
 
+def test_zygote_when_it_dies_is_missed_once_and_mail_goes_on(root: Path, next_hop: int) -> None:
+    ports = Ports.free()
+    config = write_settings(root, ports, next_hop=next_hop)
+    with running(root, config, ports) as gateway:
+        assert not gateway.events("zygote.lost")
+        victim = wait_until(gateway.workers)[0]
+        os.kill(gateway.zygote(), signal.SIGKILL)
+        wait_until(lambda: gateway.events("zygote.lost"))
+        os.kill(victim, signal.SIGKILL)
+        wait_until(partial(_has_gone, gateway, victim))
+        _send(gateway, HAM)
+
+        assert gateway.metric("filterd_messages_total") == 1
+    assert len(gateway.events("zygote.lost")) == 1
+
+
 def _has_gone(gateway: Gateway, pid: int) -> bool:
     return gateway.process.poll() is not None or pid not in gateway.workers()
 
