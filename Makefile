@@ -36,7 +36,7 @@ test:  ## everything: trainer and test tools, real servers unpacked aside, every
 everything:
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not long" tests --ignore=tests/browser
 
-check:  ## format, lint, types, imports, unit tests with fewer drawn examples than make test has: about two minutes
+check:  ## format, lint, types, imports, unit tests with fewer drawn examples than make test has: two and a half minutes
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint units
 
 lint:  ## the first half of check

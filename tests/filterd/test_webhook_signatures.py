@@ -118,6 +118,7 @@ def test_telnyx_verify_when_the_sdk_signing_library_signed_then_it_is_accepted()
     the_adapter("telnyx", public_key=public).verify(call, NOW)
 
 
+@pytest.mark.slow
 def test_telnyx_request_when_we_sign_then_the_sdk_accepts_it() -> None:
     import telnyx  # noqa: PLC0415  # it loads a thousand modules, which every collection would pay for
 
