@@ -59,6 +59,10 @@ class Disk:
 
     def detach(self) -> None:
         """Unmount it, once nobody has a file open there; the loop device goes with the mount."""
+        # Whoever else has the mount keeps what was not written yet from being written by the unmount. After a cut
+        # nothing can be.
+        with suppress(NoDisk):
+            _run("sync", "--file-system", str(self.folder))
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:

@@ -87,8 +87,14 @@ class Load:
         self._tasks = [asyncio.create_task(self._send()) for _ in range(SENDERS)]
         return self
 
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.finish()
+    async def __aexit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
+        if kind is None:
+            await self.finish()
+            return
+        # What failed is to be seen, not that nothing can be sent since.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def finish(self) -> None:
         """Let every sender bring its last message to its end."""

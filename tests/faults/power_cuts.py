@@ -152,10 +152,13 @@ async def calling(provider: texts.Provider) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(call()) for _ in range(_CALLERS)]
     try:
         yield
-    finally:
-        is_over.set()
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    is_over.set()
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        await asyncio.gather(*tasks)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disk import _remove, clear_away, disk, why_not
+from tests.faults.disk import Disk, _remove, clear_away, disk, why_not
 from tests.faults.power_cuts import play
 from tests.faults.rig import Rig
 from tests.servers import postgres, processes
@@ -60,25 +60,41 @@ def test_disk_after_a_cut_has_what_was_flushed_and_nothing_else() -> None:
         assert not written.exists()
 
 
-def test_disk_that_another_mount_namespace_has_too_comes_back_after_a_cut() -> None:
-    with disk() as made, subprocess.Popen(["unshare", "--mount", "cat"], stdin=subprocess.PIPE) as holder:
+@contextmanager
+def _also_elsewhere(made: Disk) -> Iterator[None]:
+    """Another mount namespace has the mount, too, and keeps it."""
+    with subprocess.Popen(["unshare", "--mount", "cat"], stdin=subprocess.PIPE) as holder:
         try:
             while not _has_mount(holder.pid, made.folder):
                 time.sleep(0.01)
-            flushed = made.folder / "flushed"
-            with flushed.open("wb") as file:
-                file.write(b"kept")
-                file.flush()
-                os.fsync(file.fileno())
-            made.cut()
-            made.detach()
+            yield
             assert _has_mount(holder.pid, made.folder), "nothing kept the disk"
-            made.attach()
-
-            assert flushed.read_bytes() == b"kept"
-            (made.folder / "later").write_bytes(b"written")
         finally:
             holder.kill()
+
+
+def test_disk_that_another_mount_namespace_has_too_comes_back_after_a_cut() -> None:
+    with disk() as made, _also_elsewhere(made):
+        flushed = made.folder / "flushed"
+        with flushed.open("wb") as file:
+            file.write(b"kept")
+            file.flush()
+            os.fsync(file.fileno())
+        made.cut()
+        made.detach()
+        made.attach()
+
+        assert flushed.read_bytes() == b"kept"
+        (made.folder / "later").write_bytes(b"written")
+
+
+def test_disk_that_another_mount_namespace_has_too_keeps_everything_without_a_cut() -> None:
+    with disk() as made, _also_elsewhere(made):
+        (made.folder / "written").write_bytes(b"kept")
+        made.detach()
+        made.attach()
+
+        assert (made.folder / "written").read_bytes() == b"kept"
 
 
 def _has_mount(pid: int, folder: Path) -> bool:
