@@ -55,7 +55,11 @@ class LinearPath:
 
     def logits(self, encoded: Encoded) -> NDArray[np.float64]:
         """float64[N]: what the path gives by itself."""
-        return np.asarray(matrix(encoded) @ np.concatenate([self.wide, self.grams]) + self.bias, np.float64)
+        return self.logits_of(matrix(encoded))
+
+    def logits_of(self, features: scipy.sparse.csr_matrix) -> NDArray[np.float64]:
+        """float64[N]: the same for what ``matrix`` made of the messages."""
+        return np.asarray(features @ np.concatenate([self.wide, self.grams]) + self.bias, np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +143,9 @@ def choose(
     weights: NDArray[np.floating],
 ) -> tuple[LinearPath, Blend]:
     """The path that, blended with float[N] logits of the deep one, fits these examples best; and that blend."""
-    found = []
+    features, found = matrix(encoded), []
     for path in paths:
-        logits = path.logits(encoded)
+        logits = path.logits_of(features)
         shares = blend(deep, logits, labels, weights)
         found.append((shares.loss(deep, logits, labels, weights), path, shares))
     _, best, shares = min(found, key=lambda each: each[0])

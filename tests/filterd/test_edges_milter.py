@@ -15,7 +15,7 @@ from filterd.edges import milter_session
 from filterd.errors import Overloaded, ScanDown, StoreFull, StoreUnavailable, Unscannable
 from filterd.pipeline import Processed
 from filterd.ports import HeldState
-from tests.filterd.milter_dialogue import HAM, HEADERS, SPAM, Frame, MailServer, changed, gateway, strings
+from tests.filterd.milter_dialogue import HAM, HEADERS, SPAM, Frame, Gateway, MailServer, changed, gateway, strings
 from tests.filterd.smtp_dialogue import until
 
 FORGED = (
@@ -390,17 +390,22 @@ async def test_drain_when_a_message_is_in_hand_finishes_it_then_closes() -> None
         assert await drained == 0
 
 
+def _gated(gw: Gateway) -> asyncio.Event:
+    """No message is processed until the event is set."""
+    gate, process = asyncio.Event(), gw.pipeline.process
+
+    async def later(*args: object) -> Processed:
+        await gate.wait()
+        return await process(*args)  # type: ignore[arg-type]  # passed on
+
+    gw.edge._process = later  # type: ignore[assignment]  # the same with a gate
+    return gate
+
+
 async def test_mail_server_when_it_vanishes_at_the_end_does_not_stop_what_was_begun() -> None:
     """A whole message is carried to its end: what was held once is found, and the sender's retry is the same row."""
-    gate = asyncio.Event()
     async with gateway() as gw:
-        process = gw.pipeline.process
-
-        async def later(*args: object) -> Processed:
-            await gate.wait()
-            return await process(*args)  # type: ignore[arg-type]  # passed on
-
-        gw.edge._process = later  # type: ignore[assignment]  # the same with a gate
+        gate = _gated(gw)
         server = await gw.server()
         await server.begin()
         await server.show(body=SPAM)
@@ -416,15 +421,8 @@ async def test_mail_server_when_it_vanishes_at_the_end_does_not_stop_what_was_be
 async def test_mail_server_when_it_waits_hears_that_we_live(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that takes its time does not run into the mail server's limit."""
     monkeypatch.setattr(milter_session, "PROGRESS_SECONDS", 0.01)
-    gate = asyncio.Event()
     async with gateway() as gw:
-        process = gw.pipeline.process
-
-        async def later(*args: object) -> Processed:
-            await gate.wait()
-            return await process(*args)  # type: ignore[arg-type]  # passed on
-
-        gw.edge._process = later  # type: ignore[assignment]  # the same with a gate
+        gate = _gated(gw)
         server = await gw.server()
         await server.begin()
         await server.show()
