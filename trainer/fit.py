@@ -25,6 +25,7 @@ from trainer.example import Example
 from trainer.export import check_parity
 from trainer.features import Encoded, encode, stack
 from trainer.input_pipeline import draw_weights, labels_of
+from trainer.linear_path import PENALTIES, Penalty
 from trainer.metrics import balanced_weights
 from trainer.model import WideDeep
 from trainer.prepare import Split, cluster, fold
@@ -71,10 +72,15 @@ def fit(
 
 
 def fit_parts(
-    config: TrainConfig, train_part: Part, validation: Part, progress: Progress, checkpoint: Path | None = None
+    config: TrainConfig,
+    train_part: Part,
+    validation: Part,
+    progress: Progress,
+    checkpoint: Path | None = None,
+    penalties: Sequence[Penalty] = PENALTIES,
 ) -> Fitted:
     """The same for examples that are encoded already. Raises TrainerError."""
-    trained = train(config, train_part, validation, progress, checkpoint)
+    trained = train(config, train_part, validation, progress, checkpoint, penalties)
     trained.model.round_embedding()
     graph = serving_graph(trained.model.served(), validation.encoded.hashing)
     parity = check_parity(graph, *_parity_cases(trained.model, validation.encoded))

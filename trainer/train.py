@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from trainer.config import TrainConfig
 from trainer.errors import TrainingDiverged
 from trainer.features import Encoded
 from trainer.input_pipeline import drawn, ordered, with_padded_spam
-from trainer.linear_path import PENALTIES, Blend, LinearPath, choose, fit_linear
+from trainer.linear_path import PENALTIES, Blend, LinearPath, Penalty, choose, fit_linear
 from trainer.logistic import probability_of
 from trainer.metrics import spam_missed_at
 from trainer.model import WideDeep
@@ -56,9 +56,16 @@ Progress = Callable[[int, int, str], None]
 
 
 def train(
-    config: TrainConfig, train_part: Part, validation: Part, progress: Progress, checkpoint: Path | None = None
+    config: TrainConfig,
+    train_part: Part,
+    validation: Part,
+    progress: Progress,
+    checkpoint: Path | None = None,
+    penalties: Sequence[Penalty] = PENALTIES,
 ) -> Trained:
     """Fit the deep path by steps and the linear one beside it. Raises TrainingDiverged when the loss is no number.
+
+    The linear path is fitted with each of ``penalties``, and the best kept.
 
     After every epoch its state is kept in ``checkpoint``; a run that finds one of the same configuration there goes
     on from it. Dropout then draws other numbers than without the interruption.
@@ -101,7 +108,7 @@ def train(
     padded = with_padded_spam(
         train_part.encoded, train_part.labels, train_part.weights, np.random.default_rng(config.seed)
     )
-    paths = fit_linear(*padded, config.ham_weight, PENALTIES)
+    paths = fit_linear(*padded, config.ham_weight, penalties)
     deep = predict(model, validation.encoded)
     path, shares = choose(paths, validation.encoded, deep, validation.labels, validation.weights)
     model.join(path, shares)

@@ -1,13 +1,14 @@
 """What each part of the network and of its training buys: the same line without it, on the split of the bundle.
 
 Every row is a network of its own, trained with the same seed on the same training part, but for the two paths by
-themselves, which are read from the whole one. One seed cannot tell small differences: the first row is trained once
-more with another, and what lies between those two is noise.
+themselves, which are read from the whole one, and with the penalty of the linear path that the whole one chose. One
+seed cannot tell small differences: the first row is trained once more with another, and what lies between those two is
+noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from trainer import evaluate
 from trainer.config import TrainConfig
 from trainer.corpora import Prepared, prepare
 from trainer.fit import Fitted, fit_parts, measured_part, prepared_part
+from trainer.linear_path import PENALTIES, Penalty
 from trainer.measurement import Measurement, Table
 from trainer.metrics import one_minus_roca, sm_at_hm
 from trainer.prepare import Split
@@ -34,9 +36,11 @@ _LEAST = 20
 _MODERN = "modern"
 _OUR_OWN = ("modern", "own-modern", "modern-mail")
 _WHOLE = "as it ships"
+_OLD = "without modern messages"
 _TEXT = (
     "1-ROCA and recall at 1 % ham loss are those of each corpus of the test part with both labels by itself, on their "
-    "mean and for `modern` alone. `deep path alone` and `linear path alone` are read from the first network."
+    "mean and for `modern` alone. `deep path alone` and `linear path alone` are read from the first network, "
+    "whose penalty of the linear path the others keep."
 )
 Change = Callable[[TrainConfig], TrainConfig]
 
@@ -58,17 +62,17 @@ def measure(context: Context) -> Measurement:
     found: dict[str, Result] = {}
     part = prepared_part(config, prepared, jobs=context.jobs)
     whole = _fitted(context, _WHOLE, config, prepared, part)
+    penalties = (whole.trained.path.penalty,)
     found |= _paths(whole, prepared)
     for name, change in _changes(context).items():
         changed = change(config)
         same_data = (changed.disguise_share, changed.flatten_share) == (config.disguise_share, config.flatten_share)
         own = part if same_data else prepared_part(changed, prepared, jobs=context.jobs)
-        found[name] = _result(prepared, _logits(_fitted(context, name, changed, prepared, own), prepared))
+        found[name] = _result(prepared, _logits(_fitted(context, name, changed, prepared, own, penalties), prepared))
     if not context.is_fast:
         old = _without(part, _OUR_OWN)
-        found["without modern messages"] = _result(
-            prepared, _logits(_fitted(context, "without modern messages", config, prepared, old), prepared)
-        )
+        fitted = _fitted(context, _OLD, config, prepared, old, penalties)
+        found[_OLD] = _result(prepared, _logits(fitted, prepared))
     return _measurement(context, config, found)
 
 
@@ -111,8 +115,16 @@ def _without(part: Part, corpora: tuple[str, ...]) -> Part:
     return Part(encoded=part.encoded.select(kept), labels=labels, corpora=part.corpora[kept], weights=weights)
 
 
-def _fitted(context: Context, name: str, config: TrainConfig, prepared: Prepared, part: Part) -> Fitted:
-    fitted = fit_parts(config, part, measured_part(*prepared.part(Split.VALIDATION)), lambda *_: None)
+def _fitted(
+    context: Context,
+    name: str,
+    config: TrainConfig,
+    prepared: Prepared,
+    part: Part,
+    penalties: Sequence[Penalty] = PENALTIES,
+) -> Fitted:
+    validation = measured_part(*prepared.part(Split.VALIDATION))
+    fitted = fit_parts(config, part, validation, lambda *_: None, penalties=penalties)
     context.say(f"{name}: best epoch {fitted.trained.best_epoch}")
     return fitted
 
