@@ -14,7 +14,7 @@ from filterd.store.engine import database_url
 from filterd.store.sql import SqlStore
 from filterd.testing import FixedClock, MemoryStore
 from tests.contract.empty_database import empty_database, empty_template
-from tests.contract.stores import KEEP, Store
+from tests.contract.stores import KEEP, PATIENCE_SECONDS, Store
 from tests.servers import postgres
 from tests.servers.postgres import fresh_database
 
@@ -53,7 +53,9 @@ async def stores(request: pytest.FixtureRequest, clock: FixedClock, tmp_path: Pa
             server = request.getfixturevalue("postgresql")
             template = await asyncio.to_thread(empty_template, server)
             url = await stack.enter_async_context(fresh_database(server, template))
-        opens = [SqlStore(database_url(url, ""), clock=clock, keep=KEEP) for _ in range(2)]
+        opens = [
+            SqlStore(database_url(url, ""), clock=clock, keep=KEEP, timeout_seconds=PATIENCE_SECONDS) for _ in range(2)
+        ]
         yield [await stack.enter_async_context(store) for store in opens]
 
 
