@@ -295,7 +295,7 @@ class Pipeline:
         """None where it is to be delivered as tagged, because the database is down."""
         started = self._clock.monotonic()
         try:
-            await self._store.hold(part.envelope, raw, part.decision, pending=pending)
+            await self._store.hold(part.envelope, raw, part.decision, pending=pending, policy=part.policy)
             failpoint("pipeline.held")
         except TemporaryError as exc:
             self._events.hold_failed(part.envelope.id, exc.detail)

@@ -183,8 +183,10 @@ class VerdictStore(Protocol):
         """Store them all or none; upsert on message id and recipients, group commit. Raises StoreUnavailable."""
         ...
 
-    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
-        """Body and verdict row in one transaction, durable on return.
+    async def hold(
+        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+    ) -> None:
+        """Body and verdict row in one transaction, durable on return. ``policy``: see ``Verdict``.
 
         The key is sha256 of envelope, content and day, so that a sender's retry updates instead of duplicating.
         Raises StoreUnavailable or StoreFull.

@@ -69,9 +69,11 @@ class VerdictBuffer:
         if others:
             await self._store.record(*others)
 
-    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+    async def hold(
+        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+    ) -> None:
         """See ``ports.VerdictStore``."""
-        await self._store.hold(envelope, raw, decision, pending=pending)
+        await self._store.hold(envelope, raw, decision, pending=pending, policy=policy)
 
     async def settle(self, id: MessageId, state: HeldState) -> None:
         """See ``ports.VerdictStore``."""

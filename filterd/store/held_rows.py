@@ -19,7 +19,7 @@ from sqlalchemy import Row
 
 from filterd.core.access import EVERYBODY, Reach
 from filterd.core.envelope import Channel, Envelope, MessageId, Peer, Recipient
-from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason
+from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason, Verdict
 from filterd.errors import NotFound, StoreUnavailable
 from filterd.ports import HeldMessage, HeldState, HeldSummary
 from filterd.replies import HELD
@@ -42,8 +42,13 @@ class NewHeld:
     verdict: dict[str, Any]
 
 
-def prepare(envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool, now: datetime) -> NewHeld:
-    """Everything about a message that costs processor time; for a large one, call it in a thread."""
+def prepare(
+    envelope: Envelope, raw: bytes, decision: Decision, policy: str = "", *, pending: bool, now: datetime
+) -> NewHeld:
+    """Everything about a message that costs processor time; for a large one, call it in a thread.
+
+    The pipeline writes the verdict again, with its timings.
+    """
     addresses = tuple(r.address for r in envelope.recipients)
     subject = subject_of(raw) if envelope.channel is Channel.EMAIL else ""
     held = {
@@ -71,7 +76,7 @@ def prepare(envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool
         "body": zlib.compress(raw, _COMPRESSION),
     }
     outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
-    verdict = verdicts.held_verdict(envelope, len(raw), decision, outcome)
+    verdict = Verdict.of(envelope, len(raw), decision, outcome, {}, policy)
     return NewHeld(held=held, verdict=verdicts.row_from(verdict))
 
 

@@ -161,9 +161,11 @@ class SqlStore:
 
         await self._write(write)
 
-    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+    async def hold(
+        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+    ) -> None:
         """See ``ports.VerdictStore``."""
-        prepare = partial(held_rows.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
+        prepare = partial(held_rows.prepare, envelope, raw, decision, policy, pending=pending, now=self._clock.now())
         new = await beside_loop(prepare, len(raw), above=_INLINE_BYTES)
         await self._write(partial(quarantine.hold, new=new))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, or_, select
 
-from filterd.core.envelope import Channel, Envelope, MessageId, domain_of
-from filterd.core.verdict import Action, Decision, Evidence, Outcome, Reason, Verdict
+from filterd.core.envelope import Channel, MessageId, domain_of
+from filterd.core.verdict import Action, Evidence, Reason, Verdict
 from filterd.errors import NotFound
 from filterd.ports import VerdictRow
 from filterd.store import recipients
@@ -102,11 +102,6 @@ def verdict_from(row: Row[Any]) -> VerdictRow:
         script=row.script,
         is_audit=row.is_audit,
     )
-
-
-def held_verdict(envelope: Envelope, size_bytes: int, decision: Decision, outcome: Outcome) -> Verdict:
-    """The verdict written together with a held body; the pipeline writes it again with its timings."""
-    return Verdict.of(envelope, size_bytes, decision, outcome, {})
 
 
 def record(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -91,13 +91,15 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         self._verdicts |= {(verdict.id, verdict.recipients): row_of(verdict) for verdict in verdicts}
         self._scans |= {verdict.id: verdict.decision.scan for verdict in verdicts if verdict.decision.scan}
 
-    async def hold(self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False) -> None:
+    async def hold(
+        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+    ) -> None:
         """See ``ports.VerdictStore``."""
         now = self._check()
         state = HeldState.PENDING if pending else HeldState.HELD
         addresses = tuple(r.address for r in envelope.recipients)
         outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
-        self._verdicts[envelope.id, addresses] = row_of(Verdict.of(envelope, len(raw), decision, outcome, {}))
+        self._verdicts[envelope.id, addresses] = row_of(Verdict.of(envelope, len(raw), decision, outcome, {}, policy))
         is_sms = envelope.channel is Channel.SMS
         key = envelope.id if is_sms else (envelope.sender, addresses, raw, envelope.received_at.date())
         for known in self._held.values():

@@ -13,7 +13,7 @@ from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.headers import Stamp, release_header
 from filterd.core.policy import Policy, Rule, Scope
 from filterd.core.reported import Report
-from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason, Reply
+from filterd.core.verdict import Action, Decision, Label, OutcomeKind, Reason, Reply, Verdict
 from filterd.errors import (
     Overloaded,
     RelayAmbiguous,
@@ -121,6 +121,21 @@ async def test_hold_when_the_store_is_down_and_the_operator_prefers_delivery_tag
 
     assert reply.code == 250
     assert b"X-Spam-Flag: YES" in world.relay.sent[0][1]
+
+
+async def test_held_message_s_verdict_names_the_policy_though_nothing_is_written_after_the_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def record(*_: Verdict) -> None:
+        raise StoreUnavailable
+
+    world = World(policy_version="0123456789ab")
+    monkeypatch.setattr(world.store, "record", record)
+
+    await world.process(SPAM)
+
+    (row,) = await world.store.verdicts(an_envelope().id)
+    assert row.policy == "0123456789ab"
 
 
 async def test_hold_when_the_disk_is_full_says_so() -> None:
