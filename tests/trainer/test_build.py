@@ -119,8 +119,7 @@ def test_build_when_a_step_fails_then_no_bundle_is_left(data, tmp_path, monkeypa
     assert not list(tmp_path.glob(".draft-*"))
 
 
-def _untrained(config: Any, part: Any, validation: Any, progress: Any, checkpoint: Any) -> Any:
-    del validation, progress, checkpoint
+def _untrained(config: Any, part: Any, *_: Any) -> Any:
     blend = Blend(deep=1.0, linear=1.0, bias=0.0)
     path = LinearPath(wide=np.zeros(1, np.float32), grams=np.zeros(1, np.float32), bias=0.0)
     return Trained(model=built(config, part), history=History(), best_epoch=0, path=path, blend=blend)
