@@ -1,10 +1,11 @@
-"""What signing in needs from the outside: accounts, sessions, and a memory of failed tries."""
+"""What signing in needs from the outside: accounts, sessions, a memory of failed tries, and tokens of programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from filterd.core.access import Person, Role
@@ -132,3 +133,42 @@ class Tries(Protocol):
 
 class People(Accounts, Sessions, Tries, Protocol):
     """All that is known of those who sign in."""
+
+
+class Scope(StrEnum):
+    """What an API token may do."""
+
+    FEEDBACK = "feedback"
+    QUARANTINE = "quarantine"
+    RULES = "rules"
+    CHECK = "check"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An API token without its secret."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+
+
+class TokenStore(Protocol):
+    """API tokens; only the SHA-256 of a secret is stored."""
+
+    async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:
+        """Raises UsageError if the name is taken."""
+        ...
+
+    async def find_token(self, secret_sha256: str) -> Token | None:
+        """The token with that secret."""
+        ...
+
+    async def list_tokens(self) -> Sequence[Token]:
+        """All tokens, by name."""
+        ...
+
+    async def revoke_token(self, name: str, by: str) -> None:
+        """Raises NotFound."""
+        ...

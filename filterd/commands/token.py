@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filterd.account_names import token_name_of
+from filterd.account_ports import Scope
 from filterd.commands.config import ConfigOption
-from filterd.ports import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from filterd.ports import Token
+    from filterd.account_ports import Token
     from filterd.settings import Config
     from filterd.store.sql import SqlStore
 
@@ -27,10 +27,10 @@ def create(
     config: ConfigOption = None,
 ) -> None:
     """Create a token and print it: it is shown this once and stored as a hash only."""
+    from filterd.account_ports import Token
     from filterd.clock import SystemClock
     from filterd.commands import context
     from filterd.core.secret_digest import digest
-    from filterd.ports import Token
     from filterd.web.auth import new_secret
 
     secret = new_secret()

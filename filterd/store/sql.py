@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.engine import URL
 
+from filterd.account_ports import Token
 from filterd.beside import beside_loop
 from filterd.clock import SystemClock
 from filterd.core.access import EVERYBODY, Reach
@@ -25,7 +26,7 @@ from filterd.core.verdict import Decision, Feedback, Scan, Verdict
 from filterd.errors import NotFound, StoreFull, StoreUnavailable, UsageError
 from filterd.feedback_ports import KeptInput, LabelledInput, Labels, PastMessage, ReportChange, Similar
 from filterd.model_ports import Disagreement
-from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, Token, VerdictRow
+from filterd.ports import Arrival, Clock, HeldMessage, HeldState, HeldSummary, SmsMessage, SmsPart, VerdictRow
 from filterd.review_ports import HeldQuery
 from filterd.settings import Config
 from filterd.store import held_rows, inbox, inputs, ledger, migrate, quarantine, retention, tokens, trials, verdicts
@@ -320,19 +321,19 @@ class SqlStore:
     # TokenStore
 
     async def add_token(self, token: Token, secret_sha256: str, by: str) -> None:
-        """See ``ports.TokenStore``."""
+        """See ``account_ports.TokenStore``."""
         await self._write(partial(tokens.add, token=token, secret_sha256=secret_sha256, by=by))
 
     async def find_token(self, secret_sha256: str) -> Token | None:
-        """See ``ports.TokenStore``."""
+        """See ``account_ports.TokenStore``."""
         return await self._read(partial(tokens.find, secret_sha256=secret_sha256))
 
     async def list_tokens(self) -> Sequence[Token]:
-        """See ``ports.TokenStore``."""
+        """See ``account_ports.TokenStore``."""
         return await self._read(tokens.listed)
 
     async def revoke_token(self, name: str, by: str) -> None:
-        """See ``ports.TokenStore``."""
+        """See ``account_ports.TokenStore``."""
         await self._write(partial(tokens.revoke, name=name, by=by, now=self._clock.now()))
 
     # Upkeep

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from filterd.account_ports import Scope, Token
 from filterd.errors import NotFound, UsageError
-from filterd.ports import Scope, Token
 from filterd.store.quarantine import audit
 from filterd.store.schema import TokenRecord
 

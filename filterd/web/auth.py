@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import secrets
 
+from filterd.account_ports import Scope, Token, TokenStore
 from filterd.core.secret_digest import digest
-from filterd.ports import Scope, Token, TokenStore
 
 _FORM = re.compile(r"Bearer +(fd_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from filterd.account_ports import Accounts
+from filterd.account_ports import Accounts, TokenStore
 from filterd.actions import Actions
 from filterd.core.networks import Networks
 from filterd.feedback_ports import Examples, FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, Quarantine, TokenStore
+from filterd.ports import Clock, Quarantine
 from filterd.release import Releaser
 from filterd.review_ports import Bin, MailReader, Review
 from filterd.rule_desk import RuleDesk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-from filterd.account_ports import People
+from filterd.account_ports import People, TokenStore
 from filterd.core.envelope import Channel, Envelope, MessageId
 from filterd.core.verdict import (
     Action,
@@ -22,13 +22,7 @@ from filterd.deed_ports import Deeds
 from filterd.digest_ports import Digests, Tickets
 from filterd.feedback_ports import Backgrounds, ExampleLedger, Examples, FeedbackLedger, LabelledInputs, Past, Reports
 from filterd.model_ports import AuditTrail, Disagreements, SharedModels, TrackRecords
-from filterd.ports import (
-    Quarantine,
-    SmsInbox,
-    TokenStore,
-    Upkeep,
-    VerdictStore,
-)
+from filterd.ports import Quarantine, SmsInbox, Upkeep, VerdictStore
 from filterd.quality_ports import Calibrations, Questions, Tallies
 from filterd.review_ports import Bin, Review
 from filterd.rule_ports import RuleBook

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from filterd.account_ports import Scope, Token
 from filterd.core.envelope import Channel, Envelope, Recipient
 from filterd.core.verdict import (
     Action,
@@ -17,13 +18,7 @@ from filterd.core.verdict import (
     Reason,
 )
 from filterd.errors import NotFound, UsageError
-from filterd.ports import (
-    Arrival,
-    HeldState,
-    Scope,
-    SmsPart,
-    Token,
-)
+from filterd.ports import Arrival, HeldState, SmsPart
 from filterd.testing import FixedClock
 from tests.contract.stores import HOLD, RAW, Store, envelope, label, nth, sms_envelope, verdict
 

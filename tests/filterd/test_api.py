@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from filterd.account_ports import Scope, Token
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.headers import Stamp
 from filterd.core.secret_digest import digest
@@ -27,7 +28,7 @@ from filterd.inference.registry import Registry
 from filterd.log import AddressMask, Events, get_logger
 from filterd.metrics import Metrics
 from filterd.pipeline import Pipeline
-from filterd.ports import HeldState, Scope, Token
+from filterd.ports import HeldState
 from filterd.release import Releaser
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from filterd.account_ports import Scope, Token
 from filterd.core.access import Role
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.secret_digest import digest
 from filterd.core.verdict import Action, Decision, Reason
 from filterd.errors import Unscannable
-from filterd.ports import Scope, Token
 from filterd.testing import FakeScanner, a_scan, an_envelope
 from filterd.web.auth import new_secret
 from filterd.web_settings import WebSettings

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from filterd.account_ports import Scope
 from filterd.checking import MOST_AT_ONCE, Checking
 from filterd.core.envelope import Channel, Envelope
 from filterd.core.parts import Judged
@@ -18,7 +19,6 @@ from filterd.core.policy import Policy, Rule, SenderList
 from filterd.core.policy import Scope as PolicyScope
 from filterd.core.verdict import Action, Decision, Evidence, Reason, Scan
 from filterd.errors import MessageTooLarge, Overloaded, ScanDown, Unscannable
-from filterd.ports import Scope
 from filterd.testing import FakeScanner, FixedClock, a_scan, an_envelope
 from filterd.web.api import check
 from tests.filterd.test_api import SECRETS, Api, api

@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from filterd.account_ports import Scope, Token
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.secret_digest import digest
 from filterd.model_ports import Disagreement, Trial
-from filterd.ports import Scope, Token
 from filterd.web.app import build_app
 from filterd.web.auth import new_secret
 from tests.filterd.model_shop import CARD, FIRST, PACKAGED, SECOND, Shop, a_shop, stock

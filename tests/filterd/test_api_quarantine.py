@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from filterd.account_ports import Scope, Token
 from filterd.core.envelope import Channel, MessageId
 from filterd.core.secret_digest import digest
 from filterd.core.verdict import Action, Decision, Outcome, OutcomeKind, Reason, Reply, Verdict
-from filterd.ports import HeldState, Scope, Token, VerdictRow
+from filterd.ports import HeldState, VerdictRow
 from filterd.rule_ports import RuleOrigin
 from filterd.testing import a_scan, an_envelope
 from filterd.web.paging import page_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from filterd.account_ports import Scope
 from filterd.core.overlay import OFF, ListEntry, ListKind, Thresholds
-from filterd.ports import Scope
 from filterd.rule_ports import RuleOrigin
 from tests.filterd.test_api import ID, UNKNOWN, Api, api
 

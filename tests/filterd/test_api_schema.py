@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from filterd.ports import Scope
+from filterd.account_ports import Scope
 from tests.filterd.test_api import ID, SECRETS, an_api
 
 pytestmark = pytest.mark.slow  # hundreds of calls

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from filterd.account_ports import Scope
 from filterd.core.bundle import SPEC_FILE
 from filterd.core.envelope import Channel
 from filterd.core.verdict import Feedback, Label
@@ -17,7 +18,6 @@ from filterd.deed_ports import DeedKind, Selection, Undone
 from filterd.errors import BundleError
 from filterd.inference.registry import WITHDRAWN_FILE, Registry
 from filterd.log import AddressMask, Events, get_logger
-from filterd.ports import Scope
 from filterd.testing import FixedClock, MemoryStore
 from filterd.undoing import Undoing
 from tests.contract.stores import envelope, nth, verdict

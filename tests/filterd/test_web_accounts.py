@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from filterd.account_ports import Account
+from filterd.account_ports import Account, Scope
 from filterd.core.access import Role
 from filterd.core.secret_digest import digest
-from filterd.ports import Scope
 from tests.filterd.web_visitor import House, Visitor, a_house, routes_of
 
 BOB = "bob@example.org"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from filterd.account_ports import Scope, Token
 from filterd.clock import mint_id
 from filterd.core.access import Role
 from filterd.core.envelope import Channel, MessageId
@@ -27,7 +28,6 @@ from filterd.core.verdict import (
     Verdict,
 )
 from filterd.errors import StoreUnavailable
-from filterd.ports import Scope, Token
 from filterd.quality import QualityEstimates
 from filterd.testing import a_scan, an_envelope
 from filterd.web.auth import new_secret

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from filterd.account_ports import Scope, Token
 from filterd.actions import Done, Verb
 from filterd.core.access import Person, Role
 from filterd.core.envelope import MessageId, address_key
-from filterd.ports import Scope, Token
 from filterd.web.api.document import problems
 from filterd.web.api.parts import ApiParts, QuarantineToken, message_id, parts_of
 from filterd.web.auth import may

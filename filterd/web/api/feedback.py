@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from filterd.account_ports import Scope
 from filterd.core.envelope import address_key
 from filterd.core.verdict import Feedback, Label
 from filterd.feedback_ports import Labels
 from filterd.labeller import write_down
-from filterd.ports import Scope
 from filterd.web.api.document import problems
 from filterd.web.api.parts import Body, FeedbackToken, Moment, message_id, parts_of
 from filterd.web.auth import may

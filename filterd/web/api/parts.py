@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from filterd.account_ports import Accounts
+from filterd.account_ports import Accounts, Scope, Token, TokenStore
 from filterd.actions import Actions
 from filterd.checking import Checking
 from filterd.core.envelope import MessageId, is_message_id
@@ -19,7 +19,7 @@ from filterd.errors import NotFound
 from filterd.feedback_ports import Examples, FeedbackLedger
 from filterd.log import Events
 from filterd.metrics import Metrics
-from filterd.ports import Clock, HeldSummary, Quarantine, Scope, Token, TokenStore, VerdictRow
+from filterd.ports import Clock, HeldSummary, Quarantine, VerdictRow
 from filterd.quality_ports import Questions
 from filterd.release import Releaser
 from filterd.review_ports import Bin, MailReader, Review

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
+from filterd.account_ports import Scope, Token
 from filterd.core.overlay import (
     EVERYBODY,
     ListEntry,
@@ -21,7 +22,6 @@ from filterd.core.overlay import (
 )
 from filterd.core.policy import Threshold
 from filterd.core.threshold_preview import PREVIEW_DAYS
-from filterd.ports import Scope, Token
 from filterd.rule_desk import RuleDesk
 from filterd.rule_ports import RuleOrigin, RuleRow
 from filterd.web.api.document import problems

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from filterd.account_ports import Scope, Token
 from filterd.core.envelope import Channel
 from filterd.deed_ports import RULE_KINDS, DeedKind, Selection
-from filterd.ports import Scope, Token
 from filterd.web.api.document import problems
 from filterd.web.api.parts import MAX_PAGE, AdminToken, Body, Moment, UndoToken, message_id, parts_of
 from filterd.web.auth import may

@@ -6,9 +6,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from filterd.account_names import token_name_of
+from filterd.account_ports import Scope, Token
 from filterd.core.secret_digest import digest
 from filterd.errors import UsageError
-from filterd.ports import Scope, Token
 from filterd.web.auth import new_secret
 from filterd.web.guard import Visit, visited
 from filterd.web.menu import roles_of
