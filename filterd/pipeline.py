@@ -162,11 +162,11 @@ class Pipeline:
         return verdicts, handled
 
     def _verdict(self, part: Judged, size_bytes: int, outcome: Outcome, timings: Mapping[str, float]) -> Verdict:
-        settings, envelope = self.settings, part.envelope
-        verdict = Verdict.of(envelope, size_bytes, part.decision, outcome, MappingProxyType(dict(timings)), part.policy)
         # Nobody has a message that was refused, so nobody can label it.
         can_audit = outcome.kind in _LABELLED_LATER and part.decision.reason is not Reason.RELEASED
-        return replace(verdict, is_audit=can_audit and is_audited(envelope.id, settings.audit_ratio))
+        is_audit = can_audit and is_audited(part.envelope.id, self.settings.audit_ratio)
+        told, decision = MappingProxyType(dict(timings)), part.decision
+        return Verdict.of(part.envelope, size_bytes, decision, outcome, told, part.policy, is_audit=is_audit)
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         """The decisions for all recipients, without acting on them: also for what is only asked about."""
@@ -295,7 +295,10 @@ class Pipeline:
         """None where it is to be delivered as tagged, because the database is down."""
         started = self._clock.monotonic()
         try:
-            await self._store.hold(part.envelope, raw, part.decision, pending=pending, policy=part.policy)
+            is_audit = is_audited(part.envelope.id, self.settings.audit_ratio)
+            await self._store.hold(
+                part.envelope, raw, part.decision, pending=pending, policy=part.policy, is_audit=is_audit
+            )
             failpoint("pipeline.held")
         except TemporaryError as exc:
             self._events.hold_failed(part.envelope.id, exc.detail)

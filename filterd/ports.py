@@ -184,9 +184,16 @@ class VerdictStore(Protocol):
         ...
 
     async def hold(
-        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+        self,
+        envelope: Envelope,
+        raw: bytes,
+        decision: Decision,
+        *,
+        pending: bool = False,
+        policy: str = "",
+        is_audit: bool = False,
     ) -> None:
-        """Body and verdict row in one transaction, durable on return. ``policy``: see ``Verdict``.
+        """Body and verdict row in one transaction, durable on return. ``policy`` and ``is_audit``: see ``Verdict``.
 
         The key is sha256 of envelope, content and day, so that a sender's retry updates instead of duplicating.
         Raises StoreUnavailable or StoreFull.

@@ -70,10 +70,17 @@ class VerdictBuffer:
             await self._store.record(*others)
 
     async def hold(
-        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+        self,
+        envelope: Envelope,
+        raw: bytes,
+        decision: Decision,
+        *,
+        pending: bool = False,
+        policy: str = "",
+        is_audit: bool = False,
     ) -> None:
         """See ``ports.VerdictStore``."""
-        await self._store.hold(envelope, raw, decision, pending=pending, policy=policy)
+        await self._store.hold(envelope, raw, decision, pending=pending, policy=policy, is_audit=is_audit)
 
     async def settle(self, id: MessageId, state: HeldState) -> None:
         """See ``ports.VerdictStore``."""

@@ -207,6 +207,8 @@ class Verdict:
         outcome: Outcome,
         timings: Mapping[str, float],
         policy: str = "",
+        *,
+        is_audit: bool = False,
     ) -> Verdict:
         """The record of ``envelope``; ``timings["total"]`` is the elapsed time in seconds."""
         return cls(
@@ -222,6 +224,7 @@ class Verdict:
             elapsed_seconds=timings.get("total", 0.0),
             timings=timings,
             policy=policy,
+            is_audit=is_audit,
             queue_id=envelope.queue_id,
         )
 

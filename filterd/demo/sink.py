@@ -98,8 +98,11 @@ class MailSink:
             await writer.drain()
 
     def _keep(self, raw: bytes) -> None:
+        """Under its name a message is there whole: whoever waits for it reads it at once."""
         self.count += 1
-        (self.folder / f"{self.count}.eml").write_bytes(raw)
+        draft = self.folder / f".{self.count}.new"
+        draft.write_bytes(raw)
+        draft.replace(self.folder / f"{self.count}.eml")
 
 
 @contextmanager

@@ -43,7 +43,14 @@ class NewHeld:
 
 
 def prepare(
-    envelope: Envelope, raw: bytes, decision: Decision, policy: str = "", *, pending: bool, now: datetime
+    envelope: Envelope,
+    raw: bytes,
+    decision: Decision,
+    *,
+    pending: bool,
+    now: datetime,
+    policy: str = "",
+    is_audit: bool = False,
 ) -> NewHeld:
     """Everything about a message that costs processor time; for a large one, call it in a thread.
 
@@ -76,7 +83,7 @@ def prepare(
         "body": zlib.compress(raw, _COMPRESSION),
     }
     outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
-    verdict = Verdict.of(envelope, len(raw), decision, outcome, {}, policy)
+    verdict = Verdict.of(envelope, len(raw), decision, outcome, {}, policy, is_audit=is_audit)
     return NewHeld(held=held, verdict=verdicts.row_from(verdict))
 
 

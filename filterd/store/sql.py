@@ -163,11 +163,18 @@ class SqlStore:
         await self._write(write)
 
     async def hold(
-        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+        self,
+        envelope: Envelope,
+        raw: bytes,
+        decision: Decision,
+        *,
+        pending: bool = False,
+        policy: str = "",
+        is_audit: bool = False,
     ) -> None:
         """See ``ports.VerdictStore``."""
-        prepare = partial(held_rows.prepare, envelope, raw, decision, policy, pending=pending, now=self._clock.now())
-        new = await beside_loop(prepare, len(raw), above=_INLINE_BYTES)
+        prepare = partial(held_rows.prepare, envelope, raw, decision, pending=pending, now=self._clock.now())
+        new = await beside_loop(partial(prepare, policy=policy, is_audit=is_audit), len(raw), above=_INLINE_BYTES)
         await self._write(partial(quarantine.hold, new=new))
 
     async def settle(self, id: MessageId, state: HeldState) -> None:
@@ -192,10 +199,8 @@ class SqlStore:
     ) -> HeldMessage:
         """See ``ports.Quarantine``."""
         now = self._clock.now()
-        row = await self._write(
-            partial(quarantine.claim, id=id, by=by, lease_seconds=lease_seconds, now=now, reach=reach)
-        )
-        return await asyncio.to_thread(held_rows.message_from, row)
+        claim = partial(quarantine.claim, id=id, by=by, lease_seconds=lease_seconds, now=now, reach=reach)
+        return await asyncio.to_thread(held_rows.message_from, await self._write(claim))
 
     async def finish_release(self, id: MessageId, by: str, *, delivered: bool) -> None:
         """See ``ports.Quarantine``."""
@@ -340,8 +345,8 @@ class SqlStore:
 
     async def reap(self) -> int:
         """See ``ports.Upkeep``."""
-        now = self._clock.now()
-        return await self._write(partial(quarantine.reap, now=now, pending_seconds=PENDING_SECONDS), _CHORE_SECONDS)
+        chore = partial(quarantine.reap, now=self._clock.now(), pending_seconds=PENDING_SECONDS)
+        return await self._write(chore, _CHORE_SECONDS)
 
     async def purge(self, now: datetime) -> Mapping[str, int]:
         """See ``ports.Upkeep``."""
@@ -356,8 +361,8 @@ class SqlStore:
         """See ``ports.Upkeep``."""
         if not address.strip():
             raise UsageError("no address to erase")
-        operation = partial(retention.erase, address=address, by=by, now=self._clock.now())
-        return await self._write(operation, _CHORE_SECONDS)
+        now = self._clock.now()
+        return await self._write(partial(retention.erase, address=address, by=by, now=now), _CHORE_SECONDS)
 
     async def _write(self, operation: Callable[[Connection], T], timeout_seconds: float | None = None) -> T:
         return await self._writer.submit(operation, timeout_seconds=timeout_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from filterd.core.access import EVERYBODY, Reach
@@ -27,6 +27,7 @@ from filterd.testing.bin import MemoryBin
 from filterd.testing.deeds import MemoryDeeds
 from filterd.testing.digests import MemoryDigests
 from filterd.testing.fakes import FixedClock
+from filterd.testing.held import Held
 from filterd.testing.inbox import MemoryInbox
 from filterd.testing.learning import MemoryLearning
 from filterd.testing.quality import MemoryQuality
@@ -35,20 +36,6 @@ from filterd.testing.rows import row_of, summary_of
 from filterd.testing.rules import MemoryRules
 from filterd.testing.shared_models import MemorySharedModels
 from filterd.testing.tokens import MemoryTokens
-
-
-@dataclass(slots=True)
-class _Held:
-    """A held message; ``names`` are the ids of all attempts to send it."""
-
-    message: HeldMessage
-    names: set[MessageId]
-    key: object
-    since: datetime
-    lease_until: datetime | None = None
-    claimed_by: str = ""
-    is_gone: bool = False
-    """Deleted, and the body is not kept any more."""
 
 
 class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
@@ -66,7 +53,7 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         self.failure = failure
         self.has_room = True
         self._keep_days = keep_days
-        self._held: dict[MessageId, _Held] = {}
+        self._held: dict[MessageId, Held] = {}
         MemoryInbox.__init__(self, self._check, reassembly_seconds)
         MemoryTokens.__init__(self, self._check)
         MemoryLearning.__init__(self, self._check)
@@ -92,14 +79,22 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         self._scans |= {verdict.id: verdict.decision.scan for verdict in verdicts if verdict.decision.scan}
 
     async def hold(
-        self, envelope: Envelope, raw: bytes, decision: Decision, *, pending: bool = False, policy: str = ""
+        self,
+        envelope: Envelope,
+        raw: bytes,
+        decision: Decision,
+        *,
+        pending: bool = False,
+        policy: str = "",
+        is_audit: bool = False,
     ) -> None:
         """See ``ports.VerdictStore``."""
         now = self._check()
         state = HeldState.PENDING if pending else HeldState.HELD
         addresses = tuple(r.address for r in envelope.recipients)
         outcome = Outcome(kind=OutcomeKind.HELD, reply=HELD)
-        self._verdicts[envelope.id, addresses] = row_of(Verdict.of(envelope, len(raw), decision, outcome, {}, policy))
+        verdict = Verdict.of(envelope, len(raw), decision, outcome, {}, policy, is_audit=is_audit)
+        self._verdicts[envelope.id, addresses] = row_of(verdict)
         is_sms = envelope.channel is Channel.SMS
         key = envelope.id if is_sms else (envelope.sender, addresses, raw, envelope.received_at.date())
         for known in self._held.values():
@@ -107,12 +102,12 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
                 known.names.add(envelope.id)
                 known.since = now
                 if known.message.summary.state in {HeldState.PENDING, HeldState.ABORTED}:
-                    _move(known, state)
+                    known.move(state)
                 return
         id = self._next_id(envelope.id)
         summary = summary_of(id, state, envelope, raw, decision)
         message = HeldMessage(summary=summary, envelope=envelope, raw=raw)
-        self._held[id] = _Held(message=message, names={envelope.id} if id == envelope.id else set(), key=key, since=now)
+        self._held[id] = Held(message=message, names={envelope.id} if id == envelope.id else set(), key=key, since=now)
 
     async def settle(self, id: MessageId, state: HeldState) -> None:
         """See ``ports.VerdictStore``."""
@@ -121,7 +116,7 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         for known in self._held.values():
             is_meant = id in known.names or known.message.envelope.id == id
             if is_meant and known.message.summary.state in before:
-                _move(known, state)
+                known.move(state)
                 known.since = now
 
     async def list_held(
@@ -145,10 +140,10 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         """See ``ports.Quarantine``."""
         now = self._check()
         known = self._find(id, reach)
-        if not _is_free(known, now):
+        if not known.is_free(now):
             raise UsageError(f"message {id} is {known.message.summary.state}, not held")
         known = self._split(known, reach)
-        _move(known, HeldState.RELEASING)
+        known.move(HeldState.RELEASING)
         known.claimed_by, known.lease_until = by, now + timedelta(seconds=lease_seconds)
         return known.message
 
@@ -160,7 +155,7 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         is_releasing = state is HeldState.RELEASING
         if not (is_releasing and (delivered or known.claimed_by == by)) and not (delivered and state is HeldState.HELD):
             raise UsageError(f"message {id} is {state}, not being released")
-        _move(known, HeldState.RELEASED if delivered else HeldState.HELD)
+        known.move(HeldState.RELEASED if delivered else HeldState.HELD)
         known.claimed_by, known.lease_until = "", None
         if delivered:
             known.key = None
@@ -170,13 +165,13 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         """See ``ports.Quarantine``."""
         now = self._check()
         known = self._find(id, reach)
-        if not _is_free(known, now) and known.message.summary.state is not HeldState.PENDING:
+        if not known.is_free(now) and known.message.summary.state is not HeldState.PENDING:
             raise UsageError(f"message {id} is {known.message.summary.state} and cannot be deleted")
         known = self._split(known, reach)
-        _move(known, HeldState.DELETED)
+        known.move(HeldState.DELETED)
         known.key, known.claimed_by, known.since = None, by, now
 
-    def _find(self, id: MessageId, reach: Reach = EVERYBODY) -> _Held:
+    def _find(self, id: MessageId, reach: Reach = EVERYBODY) -> Held:
         known = [h for h in self._held.values() if h.message.summary.state is not HeldState.ABORTED]
         meant = [held for held in known if held.message.summary.id == id or id in held.names]
         whole = {held.message.envelope.id for held in meant}
@@ -186,7 +181,7 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
                 return held
         raise NotFound(f"no held message {id}")
 
-    def _split(self, known: _Held, reach: Reach) -> _Held:
+    def _split(self, known: Held, reach: Reach) -> Held:
         """The part of it within reach; the others keep its id, its names and its key."""
         inside, outside = part_of(known.message, reach), part_of(known.message, reach, is_inside=False)
         if not outside.summary.recipients:
@@ -268,9 +263,9 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         for id, known in list(self._held.items()):
             state = known.message.summary.state
             if state is HeldState.PENDING and known.since < old:
-                _move(known, HeldState.HELD, detail="ack-unknown")
+                known.move(HeldState.HELD, detail="ack-unknown")
             elif state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now:
-                _move(known, HeldState.HELD)
+                known.move(HeldState.HELD)
             elif state is HeldState.ABORTED and known.since < old:
                 del self._held[id]
             else:
@@ -381,17 +376,6 @@ class MemoryStore(MemoryInbox, MemoryTokens, MemoryLearning):
         """See ``ports.Upkeep``."""
         if not self.has_room:
             raise StoreFull("no room")
-
-
-def _move(known: _Held, state: HeldState, detail: str = "") -> None:
-    summary = known.message.summary
-    known.message = replace(known.message, summary=replace(summary, state=state, detail=detail or summary.detail))
-
-
-def _is_free(known: _Held, now: datetime) -> bool:
-    state = known.message.summary.state
-    is_over = state is HeldState.RELEASING and known.lease_until is not None and known.lease_until < now
-    return state is HeldState.HELD or is_over
 
 
 def _all(row: VerdictRow | HeldSummary, gone: str) -> bool:

@@ -108,10 +108,10 @@ async def test_large_and_empty_bodies_are_held(store: Store) -> None:
 
 
 async def test_holding_writes_the_verdict_too(store: Store) -> None:
-    await store.hold(envelope(1), RAW, HOLD, policy="0123456789ab")
+    await store.hold(envelope(1), RAW, HOLD, policy="0123456789ab", is_audit=True)
 
     (row,) = await store.verdicts(nth(1))
-    assert (row.outcome, row.action, row.policy) == ("held", Action.QUARANTINE, "0123456789ab")
+    assert (row.outcome, row.action, row.policy, row.is_audit) == ("held", Action.QUARANTINE, "0123456789ab", True)
 
 
 async def test_sender_s_retry_updates_instead_of_duplicating(store: Store) -> None:

@@ -123,19 +123,19 @@ async def test_hold_when_the_store_is_down_and_the_operator_prefers_delivery_tag
     assert b"X-Spam-Flag: YES" in world.relay.sent[0][1]
 
 
-async def test_held_message_s_verdict_names_the_policy_though_nothing_is_written_after_the_hold(
+async def test_held_message_s_verdict_is_whole_though_nothing_is_written_after_the_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def record(*_: Verdict) -> None:
         raise StoreUnavailable
 
-    world = World(policy_version="0123456789ab")
+    world = World(policy_version="0123456789ab", audit_ratio=1.0)
     monkeypatch.setattr(world.store, "record", record)
 
     await world.process(SPAM)
 
     (row,) = await world.store.verdicts(an_envelope().id)
-    assert row.policy == "0123456789ab"
+    assert (row.policy, row.is_audit) == ("0123456789ab", True)
 
 
 async def test_hold_when_the_disk_is_full_says_so() -> None:
