@@ -165,8 +165,8 @@ class Pipeline:
         # Nobody has a message that was refused, so nobody can label it.
         can_audit = outcome.kind in _LABELLED_LATER and part.decision.reason is not Reason.RELEASED
         is_audit = can_audit and is_audited(part.envelope.id, self.settings.audit_ratio)
-        told, decision = MappingProxyType(dict(timings)), part.decision
-        return Verdict.of(part.envelope, size_bytes, decision, outcome, told, part.policy, is_audit=is_audit)
+        took = MappingProxyType(dict(timings))
+        return Verdict.of(part.envelope, size_bytes, part.decision, outcome, took, part.policy, is_audit=is_audit)
 
     async def judge(self, envelope: Envelope, raw: bytes) -> tuple[Judged, ...]:
         """The decisions for all recipients, without acting on them: also for what is only asked about."""

@@ -345,8 +345,8 @@ class SqlStore:
 
     async def reap(self) -> int:
         """See ``ports.Upkeep``."""
-        chore = partial(quarantine.reap, now=self._clock.now(), pending_seconds=PENDING_SECONDS)
-        return await self._write(chore, _CHORE_SECONDS)
+        now = self._clock.now()
+        return await self._write(partial(quarantine.reap, now=now, pending_seconds=PENDING_SECONDS), _CHORE_SECONDS)
 
     async def purge(self, now: datetime) -> Mapping[str, int]:
         """See ``ports.Upkeep``."""
@@ -361,8 +361,8 @@ class SqlStore:
         """See ``ports.Upkeep``."""
         if not address.strip():
             raise UsageError("no address to erase")
-        now = self._clock.now()
-        return await self._write(partial(retention.erase, address=address, by=by, now=now), _CHORE_SECONDS)
+        operation = partial(retention.erase, address=address, by=by, now=self._clock.now())
+        return await self._write(operation, _CHORE_SECONDS)
 
     async def _write(self, operation: Callable[[Connection], T], timeout_seconds: float | None = None) -> T:
         return await self._writer.submit(operation, timeout_seconds=timeout_seconds)

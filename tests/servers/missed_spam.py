@@ -46,8 +46,7 @@ class Gateway:
         found: dict[str, dict[str, object]] = {}
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            rows = self.call("GET", "/verdicts")["verdicts"]
-            fresh = [row for row in rows if row["id"] not in self.seen]
+            fresh = [row for row in self.call("GET", "/verdicts")["verdicts"] if row["id"] not in self.seen]
             found |= {recipient: row for row in fresh for recipient in row["recipients"]}
             if found.keys() == set(recipients):
                 self.seen.update(row["id"] for row in fresh)
